@@ -1,0 +1,68 @@
+//! Importers: one module per source format, each writing the one graph.
+//!
+//! For: turning a model file's bytes into a [`sedge_graph::Graph`] and the [`Fact`]s the file
+//! states about its own use (labels, normalisation, ...). Not for: reading manifests, choosing
+//! engines or touching the disk.
+//!
+//! Read [`import`] first, then [`Fact`].
+
+#![forbid(unsafe_code)]
+
+mod facts;
+
+pub use facts::Fact;
+
+use bytes::Bytes;
+use sedge_graph::Graph;
+
+/// Formats that can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Format {
+    Tflite,
+    Onnx,
+}
+
+impl Format {
+    /// Recognises a format from a file's first bytes; the name plays no part.
+    pub fn sniff(bytes: &[u8]) -> Option<Self> {
+        // A FlatBuffer's identifier follows the root offset; TensorFlow Lite's is "TFL3".
+        if bytes.get(4..8) == Some(b"TFL3") {
+            return Some(Format::Tflite);
+        }
+        None
+    }
+
+    /// The name used in manifests, messages and metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Tflite => "tflite",
+            Format::Onnx => "onnx",
+        }
+    }
+}
+
+/// A model file turned into a graph.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// Where it came from.
+    pub format: Format,
+    /// The graph; weights share the file's bytes.
+    pub graph: Graph,
+    /// What the file says about its own use.
+    pub facts: Vec<Fact>,
+}
+
+/// Why a model file cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// No importer knows these bytes.
+    #[error("the file is neither TensorFlow Lite nor ONNX")]
+    UnknownFormat,
+}
+
+/// Imports a model file of any known format. `bytes` may be memory-mapped: weights are slices of
+/// it, not copies.
+pub fn import(_bytes: &Bytes) -> Result<Imported, ImportError> {
+    Err(ImportError::UnknownFormat)
+}

@@ -1,0 +1,170 @@
+use bytes::Bytes;
+use prost::Message;
+use sedge_tensor::{DType, Tensor};
+
+use super::{dtype_number, proto};
+use crate::{Attribute, Dim, Graph, Node, OPSET, SEDGE_DOMAIN, Value, ValueId};
+
+/// IR version that goes with operator set 21.
+const IR_VERSION: i64 = 10;
+
+/// Weights of at least this many bytes go to the side file when there is one.
+const EXTERNAL_FROM_BYTES: usize = 1024;
+
+/// Start of every weight in the side file: engines map it and want aligned elements.
+const EXTERNAL_ALIGNMENT: usize = 64;
+
+/// How a graph is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Name under which large weights are stored beside the model instead of inside it.
+    pub external: Option<String>,
+}
+
+/// A graph as one self-contained ONNX file.
+pub fn write(graph: &Graph) -> Vec<u8> {
+    write_with(graph, &WriteOptions::default()).0
+}
+
+/// A graph as an ONNX file and, when asked for, the bytes of its side file of weights.
+pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, Vec<u8>) {
+    let mut writer = Writer { options, external: Vec::new() };
+    let domains = ["", SEDGE_DOMAIN, "com.microsoft"];
+    let used = |domain: &str| domain.is_empty() || graph.nodes.iter().any(|n| n.domain == domain);
+    let model = proto::Model {
+        ir_version: IR_VERSION,
+        producer_name: "sedge".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        opset_import: domains
+            .iter()
+            .filter(|domain| used(domain))
+            .map(|domain| proto::OperatorSet {
+                domain: (*domain).to_owned(),
+                version: if domain.is_empty() { OPSET } else { 1 },
+            })
+            .collect(),
+        metadata_props: graph
+            .metadata
+            .iter()
+            .map(|(key, value)| proto::StringEntry { key: key.clone(), value: value.clone() })
+            .collect(),
+        graph: Some(writer.graph(graph)),
+        ..proto::Model::default()
+    };
+    (model.encode_to_vec(), writer.external)
+}
+
+struct Writer<'o> {
+    options: &'o WriteOptions,
+    external: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn graph(&mut self, graph: &Graph) -> proto::Graph {
+        let mut used: Vec<ValueId> =
+            graph.nodes.iter().flat_map(|node| node.inputs.iter().flatten()).copied().collect();
+        used.extend(graph.nodes.iter().flat_map(|node| graph.captured(node)));
+        used.extend(&graph.outputs);
+        used.sort();
+        used.dedup();
+        let constants = used.iter().filter_map(|&id| {
+            let value = graph.value(id);
+            Some((value.name.clone(), value.constant.as_ref()?))
+        });
+        let initializer = constants.map(|(name, tensor)| self.tensor(name, tensor)).collect();
+        let infos = |ids: &[ValueId]| ids.iter().map(|&id| value_info(graph.value(id))).collect();
+        proto::Graph {
+            name: if graph.name.is_empty() { "graph".into() } else { graph.name.clone() },
+            node: graph.nodes.iter().map(|node| self.node(graph, node)).collect(),
+            initializer,
+            input: infos(&graph.inputs),
+            output: infos(&graph.outputs),
+            ..proto::Graph::default()
+        }
+    }
+
+    fn node(&mut self, graph: &Graph, node: &Node) -> proto::Node {
+        let names = |ids: &[Option<ValueId>]| {
+            ids.iter()
+                .map(|id| id.map_or(String::new(), |id| graph.value(id).name.clone()))
+                .collect()
+        };
+        proto::Node {
+            input: names(&node.inputs),
+            output: names(&node.outputs),
+            name: node.name.clone(),
+            op_type: node.op.clone(),
+            domain: node.domain.clone(),
+            attribute: node
+                .attributes
+                .iter()
+                .map(|(name, attribute)| self.attribute(name.clone(), attribute))
+                .collect(),
+        }
+    }
+
+    fn attribute(&mut self, name: String, attribute: &Attribute) -> proto::Attribute {
+        let mut out = proto::Attribute { name, ..proto::Attribute::default() };
+        match attribute {
+            Attribute::Float(value) => (out.kind, out.f) = (1, *value),
+            Attribute::Int(value) => (out.kind, out.i) = (2, *value),
+            Attribute::String(value) => (out.kind, out.s) = (3, Bytes::from(value.clone())),
+            Attribute::Tensor(value) => {
+                // Attribute tensors stay inside: some readers look for external data only in weights.
+                let inline = WriteOptions::default();
+                let mut writer = Writer { options: &inline, external: Vec::new() };
+                (out.kind, out.t) = (4, Some(writer.tensor(String::new(), value)));
+            }
+            Attribute::Graph(value) => (out.kind, out.g) = (5, Some(self.graph(value))),
+            Attribute::Floats(values) => (out.kind, out.floats) = (6, values.clone()),
+            Attribute::Ints(values) => (out.kind, out.ints) = (7, values.clone()),
+            Attribute::Strings(values) => {
+                out.kind = 8;
+                out.strings = values.iter().map(|value| Bytes::from(value.clone())).collect();
+            }
+        }
+        out
+    }
+
+    fn tensor(&mut self, name: String, tensor: &Tensor) -> proto::Tensor {
+        let mut out = proto::Tensor {
+            name,
+            dims: tensor.shape().iter().map(|&n| n as i64).collect(),
+            data_type: dtype_number(tensor.dtype()) as i32,
+            ..proto::Tensor::default()
+        };
+        match (&self.options.external, tensor.dtype()) {
+            (_, DType::String) => out.string_data = tensor.strings().to_vec(),
+            (Some(file), _) if tensor.bytes().len() >= EXTERNAL_FROM_BYTES => {
+                let offset = self.external.len().next_multiple_of(EXTERNAL_ALIGNMENT);
+                self.external.resize(offset, 0);
+                self.external.extend_from_slice(tensor.bytes());
+                out.data_location = 1;
+                out.external_data = [
+                    ("location", file.clone()),
+                    ("offset", offset.to_string()),
+                    ("length", tensor.bytes().len().to_string()),
+                ]
+                .map(|(key, value)| proto::StringEntry { key: key.into(), value })
+                .into();
+            }
+            _ => out.raw_data = Some(tensor.shared_bytes()),
+        }
+        out
+    }
+}
+
+fn value_info(value: &Value) -> proto::ValueInfo {
+    let dim = |dim: &Dim| match dim {
+        Dim::Fixed(n) => proto::Dimension { value: Some(*n as i64), parameter: None },
+        Dim::Symbol(name) => proto::Dimension { value: None, parameter: Some(name.clone()) },
+        Dim::Unknown => proto::Dimension::default(),
+    };
+    let shape =
+        value.shape.as_ref().map(|dims| proto::Shape { dim: dims.iter().map(dim).collect() });
+    let elem_type = value.dtype.map_or(0, |dtype| dtype_number(dtype) as i32);
+    proto::ValueInfo {
+        name: value.name.clone(),
+        r#type: Some(proto::Type { tensor: Some(proto::TensorType { elem_type, shape }) }),
+    }
+}

@@ -1,1 +1,52 @@
-//! Shape and element type inference.
+//! Shape and element type inference, and the folding of shape arithmetic.
+//!
+//! Inference only ever adds knowledge: a value whose shape the file states keeps it. Operators it
+//! does not know leave their results unknown, which is never an error.
+
+mod fold;
+mod rules;
+mod window;
+
+use sedge_tensor::DType;
+
+use crate::{Dim, Graph};
+
+pub use fold::fold;
+
+/// What inference found out about one result of a node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Inferred {
+    dtype: Option<DType>,
+    shape: Option<Vec<Dim>>,
+}
+
+/// Fills in element types and shapes, in node order; the graph must be sorted.
+pub fn infer(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        infer_node(graph, index);
+    }
+}
+
+fn infer_node(graph: &mut Graph, index: usize) {
+    let node = &graph.nodes[index];
+    let results = rules::infer(graph, node);
+    let outputs = node.outputs.clone();
+    for (id, inferred) in outputs.into_iter().zip(results) {
+        let Some(id) = id else { continue };
+        let value = graph.value_mut(id);
+        if value.dtype.is_none() {
+            value.dtype = inferred.dtype;
+        }
+        value.shape = match (value.shape.take(), inferred.shape) {
+            (Some(stated), Some(inferred)) if stated.len() == inferred.len() => {
+                let sharper = |(stated, inferred)| match (stated, inferred) {
+                    (Dim::Fixed(n), _) | (_, Dim::Fixed(n)) => Dim::Fixed(n),
+                    (Dim::Symbol(s), _) | (_, Dim::Symbol(s)) => Dim::Symbol(s),
+                    _ => Dim::Unknown,
+                };
+                Some(stated.into_iter().zip(inferred).map(sharper).collect())
+            }
+            (stated, inferred) => stated.or(inferred),
+        };
+    }
+}

@@ -1,0 +1,48 @@
+use std::collections::BTreeMap;
+
+use super::{detection, qlinear};
+use crate::{Graph, GraphError, Node, SEDGE_DOMAIN};
+
+/// Why a graph cannot be written in plain ONNX operators.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpandError {
+    /// An operator has no expansion, or not for these operands.
+    #[error("operator '{0}' has no expansion into ONNX operators")]
+    NoExpansion(String),
+    /// The expansion left a graph that does not hang together.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// Replaces operators that plain ONNX runtimes lack by ONNX operators: those of the domain
+/// `ai.sedge`, and the fused integer operators (`QLinearConv`, ...) by their float forms between
+/// quantise/dequantise pairs.
+pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
+    for node in std::mem::take(&mut graph.nodes) {
+        let expanded = match (node.domain.as_str(), node.op.as_str()) {
+            (SEDGE_DOMAIN, "DetectionPostProcess") => detection::expand(graph, &node),
+            ("" | "com.microsoft", op) if op.starts_with("QLinear") => {
+                qlinear::expand(graph, &node)
+            }
+            _ => {
+                graph.nodes.push(node);
+                continue;
+            }
+        };
+        if expanded.is_none() {
+            return Err(ExpandError::NoExpansion(node.op));
+        }
+    }
+    graph.sort()?;
+    Ok(())
+}
+
+/// Operators outside the default ONNX domain that are left, with their counts.
+pub fn remaining_custom_operators(graph: &Graph) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let custom = |node: &&Node| !node.domain.is_empty();
+    for node in graph.nodes.iter().filter(custom) {
+        *counts.entry(format!("{}.{}", node.domain, node.op)).or_default() += 1;
+    }
+    counts
+}

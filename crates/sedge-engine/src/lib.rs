@@ -1,0 +1,27 @@
+//! Engines: what runs a graph, behind one trait.
+//!
+//! For: loading a [`sedge_graph::Graph`] into something that answers tensors with tensors, and the
+//! registry of what this build and this device offer. Not for: pictures, manifests, queues.
+//!
+//! Read [`Engine`] first, then [`Session`].
+
+#![forbid(unsafe_code)]
+
+mod error;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+mod prepare;
+mod registry;
+#[cfg(feature = "rten")]
+mod rten;
+mod session;
+mod threads;
+
+pub use error::{LoadError, RunError};
+#[cfg(feature = "onnxruntime")]
+pub use onnxruntime::Onnxruntime;
+pub use registry::{Registry, Status};
+#[cfg(feature = "rten")]
+pub use rten::Rten;
+pub use session::{Engine, LoadOptions, Model, Session, TensorInfo};
+pub use threads::available_threads;

@@ -1,0 +1,34 @@
+//! What every engine that reads ONNX needs done to a graph first.
+
+use sedge_graph::{Graph, onnx, passes};
+
+use crate::LoadError;
+
+/// Name of the weights' side file; it exists in memory only.
+#[cfg(feature = "rten")]
+pub(crate) const WEIGHTS: &str = "weights";
+
+/// The graph in plain ONNX operators, or why `engine` cannot have it.
+pub(crate) fn plain(mut graph: Graph, engine: &'static str) -> Result<Graph, LoadError> {
+    passes::expand(&mut graph)?;
+    let custom = passes::remaining_custom_operators(&graph);
+    let foreign: Vec<_> = custom.keys().filter(|op| op.starts_with("ai.sedge")).cloned().collect();
+    if !foreign.is_empty() {
+        let what = format!("the operators {}", foreign.join(", "));
+        return Err(LoadError::Unsupported { engine, what });
+    }
+    passes::clean(&mut graph);
+    Ok(graph)
+}
+
+/// A graph as ONNX bytes with its large weights apart, so that they are copied once.
+#[cfg(feature = "rten")]
+pub(crate) fn with_weights_apart(graph: &Graph) -> (Vec<u8>, Vec<u8>) {
+    onnx::write_with(graph, &onnx::WriteOptions { external: Some(WEIGHTS.into()) })
+}
+
+/// A graph as one ONNX file.
+#[cfg(feature = "onnxruntime")]
+pub(crate) fn whole(graph: &Graph) -> Vec<u8> {
+    onnx::write(graph)
+}

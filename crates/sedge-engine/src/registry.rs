@@ -1,0 +1,64 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{Engine, LoadError};
+
+/// The engines of this build, the embedded one first.
+#[derive(Clone)]
+pub struct Registry {
+    engines: Vec<Arc<dyn Engine>>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.engines.iter().map(|engine| engine.name())).finish()
+    }
+}
+
+/// What a build knows about one of its engines on this device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Name of the engine.
+    pub name: &'static str,
+    /// Version, or what is missing.
+    pub version: Result<String, String>,
+}
+
+impl Registry {
+    /// Every engine of this build. `library_dir` is where runtimes installed by Sedge live.
+    pub fn new(library_dir: Option<&Path>) -> Self {
+        let mut engines: Vec<Arc<dyn Engine>> = Vec::new();
+        #[cfg(feature = "rten")]
+        engines.push(Arc::new(crate::Rten));
+        #[cfg(feature = "onnxruntime")]
+        engines.push(Arc::new(crate::Onnxruntime::new(library_dir)));
+        let _ = library_dir;
+        Self { engines }
+    }
+
+    /// An engine by name; `auto` is the embedded one, which every device has.
+    pub fn engine(&self, name: &str) -> Result<Arc<dyn Engine>, LoadError> {
+        let found = match name {
+            "auto" => self.engines.first(),
+            name => self.engines.iter().find(|engine| engine.name() == name),
+        };
+        found.cloned().ok_or_else(|| LoadError::UnknownEngine {
+            name: name.to_owned(),
+            known: self.names().join(", "),
+        })
+    }
+
+    /// `auto` and the names of all engines of this build.
+    pub fn names(&self) -> Vec<&'static str> {
+        std::iter::once("auto").chain(self.engines.iter().map(|engine| engine.name())).collect()
+    }
+
+    /// Availability of each engine; loads libraries to find out.
+    pub fn status(&self) -> Vec<Status> {
+        let status = |engine: &Arc<dyn Engine>| Status {
+            name: engine.name(),
+            version: engine.version().map_err(|error| error.to_string()),
+        };
+        self.engines.iter().map(status).collect()
+    }
+}

@@ -1,0 +1,134 @@
+use sedge_graph::{Dim, Graph, Value};
+use sedge_tensor::{DType, Quantization, Tensor};
+
+use crate::{LoadError, RunError};
+
+/// What an engine is asked to load.
+///
+/// Formats that only their own runtime can run (Neo packages) join here as a second variant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Model {
+    /// A graph of ONNX operators and those of the domain `ai.sedge`.
+    Graph(Graph),
+}
+
+/// How a model is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Threads one run may use.
+    pub threads: usize,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { threads: crate::available_threads() }
+    }
+}
+
+/// Something that can run models. One instance serves the whole process, from any thread.
+pub trait Engine: Send + Sync {
+    /// The name used in configuration and reports.
+    fn name(&self) -> &'static str;
+
+    /// The engine's version, when its library is there; else what is missing.
+    fn version(&self) -> Result<String, LoadError>;
+
+    /// Loads a model. This may take long and allocates what the model needs; it must not be called
+    /// on an async thread.
+    fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError>;
+}
+
+/// A loaded model. Runs block the calling thread; several at once are allowed and may or may not
+/// run side by side. Dropping it frees what it took.
+pub trait Session: Send + Sync + std::fmt::Debug {
+    /// Inputs in the model's order.
+    fn inputs(&self) -> &[TensorInfo];
+
+    /// Outputs in the model's order.
+    fn outputs(&self) -> &[TensorInfo];
+
+    /// Answers one tensor per input with one per output, both in the model's order.
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError>;
+}
+
+/// Name, type and shape of an input or output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    /// Name in the source file.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions; empty for a scalar, and unknown entries for a shape that varies.
+    pub shape: Vec<Dim>,
+    /// False when not even the number of dimensions is known.
+    pub ranked: bool,
+    /// Meaning of integer elements.
+    pub quantization: Option<Quantization>,
+}
+
+impl TensorInfo {
+    /// What a graph says about one of its values; `f32` when it does not say the type.
+    pub fn of(value: &Value) -> Self {
+        Self {
+            name: value.name.clone(),
+            dtype: value.dtype.unwrap_or(DType::F32),
+            shape: value.shape.clone().unwrap_or_default(),
+            ranked: value.shape.is_some(),
+            quantization: value.quantization.clone(),
+        }
+    }
+
+    /// Inputs and outputs of a graph.
+    pub fn of_graph(graph: &Graph) -> (Vec<Self>, Vec<Self>) {
+        let infos = |ids: &[sedge_graph::ValueId]| {
+            ids.iter().map(|&id| Self::of(graph.value(id))).collect()
+        };
+        (infos(&graph.inputs), infos(&graph.outputs))
+    }
+
+    /// The shape in words: `1x224x224x3`, `?` where a dimension is free.
+    pub fn shape_text(&self) -> String {
+        if !self.ranked {
+            return "any".into();
+        }
+        let dim = |dim: &Dim| match dim {
+            Dim::Fixed(n) => n.to_string(),
+            Dim::Symbol(name) => name.clone(),
+            Dim::Unknown => "?".into(),
+        };
+        if self.shape.is_empty() {
+            return "scalar".into();
+        }
+        self.shape.iter().map(dim).collect::<Vec<_>>().join("x")
+    }
+
+    /// Checks that a tensor can be fed to this input.
+    pub fn accept(&self, tensor: &Tensor) -> Result<(), RunError> {
+        if tensor.dtype() != self.dtype {
+            return Err(RunError::DType {
+                name: self.name.clone(),
+                expected: self.dtype,
+                actual: tensor.dtype(),
+            });
+        }
+        let fits = |(dim, &n): (&Dim, &usize)| dim.fixed().is_none_or(|fixed| fixed == n);
+        let same_rank = tensor.shape().len() == self.shape.len();
+        if self.ranked && !(same_rank && self.shape.iter().zip(tensor.shape()).all(fits)) {
+            return Err(RunError::Shape {
+                name: self.name.clone(),
+                expected: self.shape_text(),
+                actual: tensor.shape().to_vec(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Checks a whole set of inputs.
+pub(crate) fn accept_all(infos: &[TensorInfo], inputs: &[Tensor]) -> Result<(), RunError> {
+    if infos.len() != inputs.len() {
+        return Err(RunError::InputCount { expected: infos.len(), actual: inputs.len() });
+    }
+    infos.iter().zip(inputs).try_for_each(|(info, tensor)| info.accept(tensor))
+}

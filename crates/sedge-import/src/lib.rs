@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod facts;
+mod heads;
+mod onnx;
 
 pub use facts::Fact;
 
@@ -29,6 +31,10 @@ impl Format {
         // A FlatBuffer's identifier follows the root offset; TensorFlow Lite's is "TFL3".
         if bytes.get(4..8) == Some(b"TFL3") {
             return Some(Format::Tflite);
+        }
+        // A protobuf whose first field is number 1, a small number: `ModelProto.ir_version`.
+        if matches!(bytes, [0x08, 1..=63, ..]) {
+            return Some(Format::Onnx);
         }
         None
     }
@@ -57,12 +63,27 @@ pub struct Imported {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// No importer knows these bytes.
-    #[error("the file is neither TensorFlow Lite nor ONNX")]
+    #[error("the file is neither TensorFlow Lite nor ONNX, the formats that can be imported")]
     UnknownFormat,
+    /// The ONNX reader refused.
+    #[error("cannot import the ONNX model: {0}")]
+    Onnx(#[from] sedge_graph::onnx::ReadError),
+    /// The imported graph does not hang together.
+    #[error("cannot import the model: {0}")]
+    Graph(#[from] sedge_graph::GraphError),
 }
 
 /// Imports a model file of any known format. `bytes` may be memory-mapped: weights are slices of
 /// it, not copies.
-pub fn import(_bytes: &Bytes) -> Result<Imported, ImportError> {
-    Err(ImportError::UnknownFormat)
+///
+/// # Errors
+/// Unknown formats, broken files, and operators that are not supported, named.
+pub fn import(bytes: &Bytes) -> Result<Imported, ImportError> {
+    let format = Format::sniff(bytes).ok_or(ImportError::UnknownFormat)?;
+    let (mut graph, facts) = match format {
+        Format::Tflite => return Err(ImportError::UnknownFormat),
+        Format::Onnx => onnx::import(bytes)?,
+    };
+    sedge_graph::passes::simplify(&mut graph)?;
+    Ok(Imported { format, graph, facts })
 }

@@ -80,9 +80,10 @@ impl Engine for Onnxruntime {
 
     fn version(&self) -> Result<String, LoadError> {
         self.environment()?;
-        Ok(ort::info().split("git-branch=").nth(1).map_or_else(String::new, |rest| {
-            rest.split(',').next().unwrap_or_default().trim_start_matches("rel-").to_owned()
-        }))
+        // The binding hides the library's version; its file name has it as the system's loader does.
+        let file = std::fs::canonicalize(&self.library).unwrap_or_else(|_| self.library.clone());
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(name.split(".so.").nth(1).map_or_else(|| name.clone(), str::to_owned))
     }
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {

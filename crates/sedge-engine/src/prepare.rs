@@ -6,7 +6,7 @@ use crate::LoadError;
 
 /// Name of the weights' side file; it exists in memory only.
 #[cfg(feature = "rten")]
-pub(crate) const WEIGHTS: &str = "weights";
+pub(crate) const WEIGHTS: &str = "weights.data";
 
 /// The graph in plain ONNX operators, or why `engine` cannot have it.
 pub(crate) fn plain(mut graph: Graph, engine: &'static str) -> Result<Graph, LoadError> {

@@ -8,8 +8,22 @@
 
 #![forbid(unsafe_code)]
 
+mod decode;
+pub mod decoders;
+mod draw;
 mod input;
+pub mod nms;
+mod picture;
 mod placement;
+mod prediction;
+mod preprocess;
+mod resize;
 
+pub use decode::{DecodeError, DecodeLimits, decode, sniff};
+pub use decoders::{Decoder, DecoderError, Output, Selection};
+pub use draw::{DrawError, draw, encode_png};
 pub use input::{Alpha, Color, Filter, ImageInput, Layout, Orientation, Resize};
+pub use picture::{Picture, PictureFormat};
 pub use placement::{Box2d, Placement};
+pub use prediction::{Answer, Class, Labels, Object};
+pub use preprocess::{Prepared, PreprocessError, explain, preprocess};

@@ -1,4 +1,5 @@
-//! The messages of onnx.proto that a model file needs. Field numbers: ONNX 1.17, `onnx.proto3`.
+//! The messages of onnx.proto that a model file needs. Field numbers and packing: ONNX 1.17,
+//! `onnx.proto` (proto2, so lists are unpacked unless it says otherwise).
 
 use bytes::Bytes;
 use prost::Message;
@@ -102,9 +103,9 @@ pub(super) struct Attribute {
     pub(super) t: Option<Tensor>,
     #[prost(message, optional, tag = "6")]
     pub(super) g: Option<Graph>,
-    #[prost(float, repeated, tag = "7")]
+    #[prost(float, repeated, packed = "false", tag = "7")]
     pub(super) floats: Vec<f32>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub(super) strings: Vec<Bytes>,
@@ -151,7 +152,7 @@ pub(super) struct Dimension {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Tensor {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(super) dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub(super) data_type: i32,

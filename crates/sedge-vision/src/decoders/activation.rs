@@ -41,13 +41,16 @@ impl Activation {
     ///
     /// All activations are monotonic, so that only the winner is activated.
     pub(super) fn best(self, values: &[f32], skip: Option<usize>) -> Option<(usize, f32)> {
-        let mut best: Option<(usize, f32)> = None;
-        for (i, &value) in values.iter().enumerate() {
-            if Some(i) != skip && best.is_none_or(|(_, b)| value > b) {
-                best = Some((i, value));
-            }
-        }
-        let (index, raw) = best?;
+        let skip = skip.filter(|&skip| skip < values.len());
+        let (before, after) = match skip {
+            Some(skip) => (&values[..skip], &values[skip + 1..]),
+            None => (values, &[] as &[f32]),
+        };
+        let raw = f32::max(largest(before), largest(after));
+        let index = match before.iter().position(|&v| v == raw) {
+            Some(index) => index,
+            None => before.len() + 1 + after.iter().position(|&v| v == raw)?,
+        };
         let score = match self {
             Activation::None => raw,
             Activation::Sigmoid => sigmoid(raw),
@@ -91,6 +94,20 @@ impl ClassMode {
     }
 }
 
+/// The largest value; in lanes, so that the compiler can use vector instructions.
+fn largest(values: &[f32]) -> f32 {
+    let keep = |max: &mut f32, v: f32| *max = if v > *max { v } else { *max };
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    let chunks = values.chunks_exact(lanes.len());
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(max, &v)| keep(max, v));
+    }
+    let mut max = f32::NEG_INFINITY;
+    lanes.iter().chain(rest).for_each(|&v| keep(&mut max, v));
+    max
+}
+
 pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -103,4 +120,28 @@ pub(super) fn softmax_terms(values: &[f32]) -> (f32, f64) {
 
 fn softmax(value: f32, max: f32, sum: f64) -> f32 {
     (f64::from((value - max).exp()) / sum) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_the_best_is_found_anywhere() {
+        for count in 1..40usize {
+            for at in 0..count {
+                let mut values = vec![-1.0f32; count];
+                values[at] = 2.0;
+                values[count - 1] = 2.0;
+                assert_eq!(Activation::None.best(&values, None), Some((at, 2.0)));
+                let next = (at + 1 < count).then_some((count - 1, 2.0)).or(match at {
+                    0 => None,
+                    _ => Some((0, -1.0)),
+                });
+                assert_eq!(Activation::None.best(&values, Some(at)), next, "{count} {at}");
+            }
+        }
+        assert_eq!(Activation::None.best(&[], Some(0)), None);
+        assert_eq!(Activation::None.best(&[f32::NEG_INFINITY], None).unwrap().0, 0);
+    }
 }

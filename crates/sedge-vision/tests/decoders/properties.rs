@@ -129,7 +129,7 @@ fn check_maps(toml: &str, numbers_each: usize, with_anchors: bool, meaning: Mean
                 _ => vec![1, count, h, w, k],
             };
             let array = Array { shape: shape.clone(), values: &values };
-            for a in 0..count {
+            for (a, &anchor) in ANCHORS[scale].iter().enumerate().take(count) {
                 for y in 0..h {
                     for x in 0..w {
                         let number = |i: usize| match layout {
@@ -138,7 +138,6 @@ fn check_maps(toml: &str, numbers_each: usize, with_anchors: bool, meaning: Mean
                             _ => array.at(&[0, a, y, x, i]),
                         };
                         let t: Vec<f64> = (0..k).map(number).collect();
-                        let anchor = ANCHORS[scale][a];
                         found.push(meaning(&t, x as f64, y as f64, stride as f64, anchor));
                     }
                 }

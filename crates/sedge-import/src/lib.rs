@@ -9,8 +9,10 @@
 #![forbid(unsafe_code)]
 
 mod facts;
+mod flatbuffer;
 mod heads;
 mod onnx;
+pub mod tflite;
 
 pub use facts::Fact;
 
@@ -65,6 +67,9 @@ pub enum ImportError {
     /// No importer knows these bytes.
     #[error("the file is neither TensorFlow Lite nor ONNX, the formats that can be imported")]
     UnknownFormat,
+    /// The TensorFlow Lite importer refused.
+    #[error("cannot import the TensorFlow Lite model: {0}")]
+    Tflite(#[from] tflite::Error),
     /// The ONNX reader refused.
     #[error("cannot import the ONNX model: {0}")]
     Onnx(#[from] sedge_graph::onnx::ReadError),
@@ -81,7 +86,7 @@ pub enum ImportError {
 pub fn import(bytes: &Bytes) -> Result<Imported, ImportError> {
     let format = Format::sniff(bytes).ok_or(ImportError::UnknownFormat)?;
     let (mut graph, facts) = match format {
-        Format::Tflite => return Err(ImportError::UnknownFormat),
+        Format::Tflite => tflite::import(bytes)?,
         Format::Onnx => onnx::import(bytes)?,
     };
     sedge_graph::passes::simplify(&mut graph)?;

@@ -1,0 +1,254 @@
+//! What the file's metadata says about its use, as facts.
+//!
+//! Source of the field numbers: `tensorflow_lite_support/metadata/metadata_schema.fbs` of
+//! tensorflow/tflite-support, schema version 1.1.0.
+
+use bytes::Bytes;
+use sedge_tensor::{DType, Quantization};
+
+use super::archive;
+use super::model::{Model, TensorInfo};
+use crate::Fact;
+use crate::flatbuffer::{Malformed, Table};
+
+const IDENTIFIER: &[u8] = b"M001";
+
+/// Fields of `ModelMetadata`.
+mod model {
+    pub(super) const NAME: usize = 0;
+    pub(super) const VERSION: usize = 2;
+    pub(super) const SUBGRAPHS: usize = 3;
+    pub(super) const LICENSE: usize = 5;
+}
+
+/// Fields of `SubGraphMetadata`.
+mod subgraph {
+    pub(super) const INPUTS: usize = 2;
+    pub(super) const OUTPUTS: usize = 3;
+}
+
+/// Fields of `TensorMetadata`.
+mod tensor {
+    pub(super) const CONTENT: usize = 3;
+    pub(super) const PROCESS_UNITS: usize = 4;
+    pub(super) const ASSOCIATED_FILES: usize = 6;
+}
+
+/// Fields of `Content` and of `ProcessUnit`, which are one union each, and their members.
+mod union {
+    pub(super) const TYPE: usize = 0;
+    pub(super) const VALUE: usize = 1;
+    pub(super) const IMAGE_PROPERTIES: u8 = 2;
+    pub(super) const NORMALIZATION_OPTIONS: u8 = 1;
+}
+
+/// Fields and values of `ImageProperties` and `ImageSize`.
+mod image {
+    pub(super) const COLOR_SPACE: usize = 0;
+    pub(super) const RGB: i8 = 1;
+    pub(super) const GRAYSCALE: i8 = 2;
+    pub(super) const DEFAULT_SIZE: usize = 1;
+    pub(super) const WIDTH: usize = 0;
+    pub(super) const HEIGHT: usize = 1;
+}
+
+/// Fields of `NormalizationOptions`.
+mod normalization {
+    pub(super) const MEAN: usize = 0;
+    pub(super) const STD: usize = 1;
+}
+
+/// Fields and values of `AssociatedFile`.
+mod file {
+    pub(super) const NAME: usize = 0;
+    pub(super) const TYPE: usize = 2;
+    pub(super) const LOCALE: usize = 3;
+    pub(super) const TENSOR_AXIS_LABELS: i8 = 2;
+    pub(super) const TENSOR_VALUE_LABELS: i8 = 3;
+}
+
+/// Facts of the metadata; none where the file has none or it is damaged, for the model itself is
+/// sound without.
+pub(super) fn facts(bytes: &Bytes, model: &Model<'_>) -> Vec<Fact> {
+    let Some(metadata) = model.metadata.as_ref().filter(|b| b.get(4..8) == Some(IDENTIFIER)) else {
+        return Vec::new();
+    };
+    let mut facts = Vec::new();
+    match read(bytes, model, metadata, &mut facts) {
+        Ok(()) => facts,
+        Err(Malformed { .. }) => Vec::new(),
+    }
+}
+
+fn read(
+    bytes: &Bytes,
+    model: &Model<'_>,
+    metadata: &[u8],
+    facts: &mut Vec<Fact>,
+) -> Result<(), Malformed> {
+    let root = Table::root(metadata)?;
+    let texts = [("name", model::NAME), ("version", model::VERSION), ("license", model::LICENSE)];
+    for (key, field) in texts {
+        if let Some(text) = root.string(field)?.filter(|text| !text.trim().is_empty()) {
+            facts.push(Fact::new(format!("model.{key}"), text, "TensorFlow Lite metadata"));
+        }
+    }
+    let Some(main) = root.tables(model::SUBGRAPHS)?.get(0).transpose()? else { return Ok(()) };
+    let inputs = main.tables(subgraph::INPUTS)?;
+    for (index, &input) in model.inputs.iter().enumerate() {
+        if let Some(table) = inputs.get(index).transpose()? {
+            facts.extend(input_facts(index, &table, &model.tensors[input])?);
+        }
+    }
+    let mut lists = Vec::new();
+    for output in main.tables(subgraph::OUTPUTS)?.iter().take(model.outputs.len()) {
+        for entry in output?.tables(tensor::ASSOCIATED_FILES)?.iter().take(archive::MAX_FILES) {
+            lists.extend(label_list(&entry?)?);
+        }
+    }
+    // Several files are translations of each other.
+    lists.sort_by_key(|(_, locale)| match locale.as_str() {
+        "" => 0,
+        "en" => 1,
+        locale if locale.starts_with("en") => 2,
+        _ => 3,
+    });
+    if let Some((name, _)) = lists.first()
+        && let Some(labels) = archive::lines(bytes, name)
+    {
+        let origin = format!("TensorFlow Lite metadata, associated file '{name}'");
+        facts.push(Fact::new("model.labels", labels, &origin));
+    }
+    Ok(())
+}
+
+/// Name and locale of an associated file that lists labels.
+fn label_list(table: &Table<'_>) -> Result<Option<(String, String)>, Malformed> {
+    let labels = [file::TENSOR_AXIS_LABELS, file::TENSOR_VALUE_LABELS];
+    if !labels.contains(&table.i8(file::TYPE, 0)?) {
+        return Ok(None);
+    }
+    let locale = table.string(file::LOCALE)?.unwrap_or_default();
+    Ok(table.string(file::NAME)?.map(|name| (name, locale)))
+}
+
+fn input_facts(
+    index: usize,
+    table: &Table<'_>,
+    input: &TensorInfo,
+) -> Result<Vec<Fact>, Malformed> {
+    let mut facts = Vec::new();
+    let mut say = |key: &str, value: toml::Value, origin: &str| {
+        facts.push(Fact::new(format!("input.{index}.{key}"), value, origin));
+    };
+    if let Some(content) = table.table(tensor::CONTENT)?
+        && content.u8(union::TYPE, 0)? == union::IMAGE_PROPERTIES
+        && let Some(properties) = content.table(union::VALUE)?
+    {
+        let origin = "TensorFlow Lite metadata, ImageProperties";
+        say("kind", "image".into(), origin);
+        match properties.i8(image::COLOR_SPACE, 0)? {
+            image::RGB => say("color", "rgb".into(), origin),
+            image::GRAYSCALE => say("color", "gray".into(), origin),
+            _ => {}
+        }
+        if let Some(size) = properties.table(image::DEFAULT_SIZE)?
+            && input.dim(1).or(input.dim(2)).is_none()
+        {
+            say("width", i64::from(size.u32(image::WIDTH, 0)?).into(), origin);
+            say("height", i64::from(size.u32(image::HEIGHT, 0)?).into(), origin);
+        }
+    }
+    for unit in table.tables(tensor::PROCESS_UNITS)?.iter().take(archive::MAX_FILES) {
+        let unit = unit?;
+        if unit.u8(union::TYPE, 0)? != union::NORMALIZATION_OPTIONS {
+            continue;
+        }
+        let Some(options) = unit.table(union::VALUE)? else { continue };
+        let real = (options.f32s(normalization::MEAN)?, options.f32s(normalization::STD)?);
+        let Some((mean, std, how)) = normalisation(&real.0, &real.1, input) else { continue };
+        let origin = format!("TensorFlow Lite metadata, NormalizationOptions{how}");
+        let list = |values: Vec<f64>| toml::Value::from(values);
+        say("scale", 1.0.into(), &origin);
+        say("mean", list(mean), &origin);
+        say("std", list(std), &origin);
+    }
+    Ok(facts)
+}
+
+/// Mean and deviation that take a pixel to the *stored* element, and how they came about.
+///
+/// The options are about real numbers, also for quantised inputs: a pixel `p` becomes
+/// `r = (p - mean) / std`, which is stored as `r / scale + zero_point`. That is again a mean,
+/// `mean - zero_point * scale * std`, and a deviation, `scale * std`.
+fn normalisation(
+    mean: &[f32],
+    std: &[f32],
+    input: &TensorInfo,
+) -> Option<(Vec<f64>, Vec<f64>, &'static str)> {
+    let sound = |list: &[f32]| matches!(list.len(), 1..=4) && list.iter().all(|n| n.is_finite());
+    if !sound(mean) || !sound(std) || std.contains(&0.0) {
+        return None;
+    }
+    let channels = mean.len().max(std.len());
+    let get = |list: &[f32], channel: usize| shortest(list[channel.min(list.len() - 1)]);
+    let pairs = (0..channels).map(|channel| (get(mean, channel), get(std, channel)));
+    let Some(quantization) = input.quantized() else {
+        let (mean, std) = pairs.unzip();
+        return Some((mean, std, ""));
+    };
+    let Quantization { scale, zero_point, .. } = quantization;
+    let (scale, zero) = (f64::from(*scale.first()?), *zero_point.first()? as f64);
+    let stored: Vec<(f64, f64)> =
+        pairs.map(|(mean, std)| (mean - zero * scale * std, scale * std)).collect();
+    // A range chosen to be that of the pixels misses it by a rounding of its scale. What is meant
+    // is the pixel itself, and that is what TensorFlow's own task library feeds.
+    let zero = if input.dtype == Some(DType::I8) { 128.0 } else { 0.0 };
+    let is_pixel = |&(mean, std): &(f64, f64)| {
+        [0.0, 255.0].iter().all(|pixel| ((pixel - mean) / std - (pixel - zero)).abs() <= 1.5)
+    };
+    if stored.iter().all(is_pixel) {
+        return Some((vec![zero], vec![1.0], " and quantisation: pixels as they are"));
+    }
+    let (mean, std) = stored.into_iter().unzip();
+    Some((mean, std, " through the input's quantisation"))
+}
+
+/// An `f32` as the `f64` of the same shortest decimal, so that it reads well in a manifest.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(dtype: DType, quantization: Option<(f32, i64)>) -> TensorInfo {
+        let quantization = quantization.map(|(scale, zero)| Quantization {
+            scale: vec![scale],
+            zero_point: vec![zero],
+            axis: 0,
+        });
+        TensorInfo { dtype: Some(dtype), quantization, ..TensorInfo::default() }
+    }
+
+    #[test]
+    fn normalisation_is_stated_for_the_stored_element() {
+        let float = normalisation(&[127.5], &[127.5], &input(DType::F32, None)).unwrap();
+        assert_eq!((float.0, float.1), (vec![127.5], vec![127.5]));
+
+        // MobileNet: -1..1 in steps of 1/128 around 128 is the pixel, but for rounding.
+        let u8 = input(DType::U8, Some((1.0 / 128.0, 128)));
+        let pixels = normalisation(&[127.5], &[127.5], &u8).unwrap();
+        assert_eq!((pixels.0, pixels.1), (vec![0.0], vec![1.0]));
+        let i8 = input(DType::I8, Some((1.0 / 255.0, -128)));
+        let shifted = normalisation(&[0.0], &[255.0], &i8).unwrap();
+        assert_eq!((shifted.0, shifted.1), (vec![128.0], vec![1.0]));
+
+        // Steps of two pixels.
+        let coarse = input(DType::U8, Some((2.0, 10)));
+        let (mean, std, _) = normalisation(&[100.0], &[1.0], &coarse).unwrap();
+        assert_eq!((mean, std), (vec![80.0], vec![2.0]));
+        assert!(normalisation(&[0.0], &[0.0], &coarse).is_none());
+    }
+}

@@ -118,7 +118,7 @@ fn validate(picture: &Picture, input: &ImageInput) -> Result<(), PreprocessError
         return wrong("scale", format!("is {}", input.scale), "give a finite number");
     }
     let fraction = input.crop_fraction;
-    if input.resize == Resize::Crop && !(fraction >= 0.01 && fraction <= 1.0) {
+    if input.resize == Resize::Crop && !(0.01..=1.0).contains(&fraction) {
         return wrong("crop_fraction", format!("is {fraction}"), "give a ratio from 0.01 to 1");
     }
     Ok(())

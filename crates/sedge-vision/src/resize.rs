@@ -87,3 +87,76 @@ fn pick<const N: usize>(
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILTERS: [Filter; 8] = [
+        Filter::PillowNearest,
+        Filter::PillowBilinear,
+        Filter::PillowBicubic,
+        Filter::PillowLanczos,
+        Filter::OpencvNearest,
+        Filter::OpencvLinear,
+        Filter::OpencvCubic,
+        Filter::OpencvArea,
+    ];
+
+    fn span(source: usize, full: usize, start: usize, length: usize) -> Span {
+        Span { source, full, start, length }
+    }
+
+    // Equality with the libraries themselves is tested in tests/pixels.rs.
+    #[test]
+    fn a_window_is_a_piece_of_the_whole() {
+        // Both orders of Pillow's passes, whole scales, enlarging, one side kept.
+        let sizes =
+            [(60, 40, 20, 20), (30, 90, 20, 9), (24, 24, 12, 12), (7, 9, 31, 17), (20, 9, 20, 31)];
+        for (width, height, full_x, full_y) in sizes {
+            for channels in [1, 3] {
+                let pixels: Vec<u8> =
+                    (0..width * height * channels).map(|i| (i * i / 7 % 256) as u8).collect();
+                let source = Source { pixels: &pixels, width, height, channels };
+                let all = Window {
+                    x: span(width, full_x, 0, full_x),
+                    y: span(height, full_y, 0, full_y),
+                };
+                let (left, columns, top, rows) = (3, full_x - 8, 2, full_y - 5);
+                let piece = Window {
+                    x: span(width, full_x, left, columns),
+                    y: span(height, full_y, top, rows),
+                };
+                for filter in FILTERS {
+                    let whole = resize(source, all, filter);
+                    let cut: Vec<u8> = whole
+                        .chunks_exact(full_x * channels)
+                        .skip(top)
+                        .take(rows)
+                        .flat_map(|row| &row[left * channels..][..columns * channels])
+                        .copied()
+                        .collect();
+                    assert_eq!(
+                        *resize(source, piece, filter),
+                        cut,
+                        "{filter:?} {full_x} x {full_y}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_sizes_need_no_extreme_memory_and_do_not_panic() {
+        for (width, height) in [(3_000_000, 1), (1, 3_000_000), (1, 1)] {
+            let pixels = vec![255; width * height];
+            let source = Source { pixels: &pixels, width, height, channels: 1 };
+            for filter in FILTERS {
+                for (x, y) in [(5, 3), (1, 1), (2_000, 2)] {
+                    let window = Window { x: span(width, x, 0, x), y: span(height, y, 0, y) };
+                    assert_eq!(resize(source, window, filter).len(), x * y, "{filter:?}");
+                }
+            }
+        }
+    }
+}

@@ -53,9 +53,9 @@ mod tests {
         out.extend(two(kind));
         out.extend(four(1));
         if kind == 4 {
-            out.extend(four(value.into()))
+            out.extend(four(value.into()));
         } else {
-            out.extend(two(value))
+            out.extend(two(value));
         }
         out.extend([0, 0]);
         out

@@ -264,7 +264,7 @@ impl Tensor {
             let channel = if channels == 1 { 0 } else { (i / inner.max(1)) % channels };
             let scale = quantization.scale.get(channel).copied().unwrap_or(1.0);
             let zero = quantization.zero_point.get(channel).copied().unwrap_or(0);
-            (q - zero) as f32 * scale
+            q.wrapping_sub(zero) as f32 * scale
         };
         Some(values.into_iter().enumerate().map(real).collect())
     }

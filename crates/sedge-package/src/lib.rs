@@ -1,0 +1,25 @@
+//! The model package: a directory (or archive) with `model.toml` beside the model's own files, or
+//! a bare model file.
+//!
+//! For: finding out everything that is known about a model's use and who said it, so that no pixel
+//! is ever guessed silently. Not for: running models or fetching packages.
+//!
+//! Read [`Package`] first, then [`Settings`].
+
+mod archive;
+mod error;
+mod identity;
+mod init;
+mod keys;
+mod manifest;
+mod names;
+mod open;
+mod settings;
+
+pub use error::{Incomplete, Missing, PackageError};
+pub use init::manifest_template;
+pub use keys::{KEYS, Key, known_key, nearest_key};
+pub use manifest::{Golden, GoldenSource, Manifest, ModelSection, Task, Tolerance};
+pub use names::{NameError, service_name, validate_service_name};
+pub use open::{InputSpec, Package};
+pub use settings::{Origin, Setting, Settings};

@@ -1,0 +1,200 @@
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::{PackageError, nearest_key};
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One answer for the whole picture.
+    ImageClassification,
+    /// Objects with boxes.
+    ObjectDetection,
+    /// Normal or not, and where not.
+    AnomalyDetection,
+    /// Tensors in, tensors out.
+    Tensor,
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Task::ImageClassification => "image-classification",
+            Task::ObjectDetection => "object-detection",
+            Task::AnomalyDetection => "anomaly-detection",
+            Task::Tensor => "tensor",
+        })
+    }
+}
+
+/// `[model]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ModelSection {
+    pub name: Option<String>,
+    pub version: Option<String>,
+    pub task: Option<Task>,
+    pub files: Vec<String>,
+    pub labels: Option<Value>,
+    pub label_offset: usize,
+    pub license: Option<String>,
+    pub source: Option<String>,
+    pub description: Option<String>,
+}
+
+/// How near a replay must come.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerance {
+    /// Fraction of the expected value.
+    #[serde(default)]
+    pub relative: f32,
+    /// Absolute difference.
+    #[serde(default)]
+    pub absolute: f32,
+    /// Steps of the output's quantisation, instead of the two above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation_steps: Option<f32>,
+}
+
+/// What a golden case feeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GoldenSource {
+    /// A picture file of the package.
+    Image(String),
+    /// A file of tensors of the package.
+    Tensors(String),
+}
+
+/// `[[golden]]`: a case with a known answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Golden {
+    /// Picture file, or
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// a file of tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<String>,
+    /// File with the expected prediction.
+    pub expected: String,
+    /// How near.
+    pub tolerance: Tolerance,
+}
+
+/// A parsed and checked `model.toml`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// The file as a table, for the layers of [`crate::Settings`].
+    pub table: Table,
+    /// `[model]`.
+    pub model: ModelSection,
+    /// `[[golden]]`.
+    pub golden: Vec<Golden>,
+}
+
+const SECTIONS: [&str; 5] = ["schema", "model", "input", "decoder", "golden"];
+
+impl Manifest {
+    /// Parses the text of a `model.toml`.
+    ///
+    /// # Errors
+    /// Text that is not TOML, an unknown schema, unknown keys (with the nearest known one), values
+    /// of a wrong type, and paths that lead out of the package.
+    pub fn parse(text: &str) -> Result<Self, PackageError> {
+        let table: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| PackageError::Syntax(error.to_string()))?;
+        for key in table.keys() {
+            if !SECTIONS.contains(&key.as_str()) {
+                return Err(unknown("", key, &SECTIONS));
+            }
+        }
+        match table.get("schema") {
+            Some(Value::Integer(1)) => {}
+            Some(other) => return Err(PackageError::Schema(other.to_string())),
+            None => return Err(PackageError::Schema("none".into())),
+        }
+        let model = table.get("model").cloned().unwrap_or(Value::Table(Table::new()));
+        let model: ModelSection = section("model", model)?;
+        let golden = match table.get("golden") {
+            None => Vec::new(),
+            Some(value) => section("golden", value.clone())?,
+        };
+        let manifest = Self { table, model, golden };
+        manifest.check_paths()?;
+        Ok(manifest)
+    }
+
+    fn check_paths(&self) -> Result<(), PackageError> {
+        let labels = self.model.labels.as_ref().and_then(Value::as_str);
+        let golden = self.golden.iter().flat_map(|case| {
+            [case.image.as_deref(), case.tensors.as_deref(), Some(case.expected.as_str())]
+        });
+        let files = self.model.files.iter().map(String::as_str);
+        for path in files.chain(labels).chain(golden.flatten()) {
+            let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
+            if !inside || path.is_empty() {
+                return Err(PackageError::OutsidePath(path.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Deserialises one section, turning serde's words into ours.
+pub(crate) fn section<T: serde::de::DeserializeOwned>(
+    name: &str,
+    value: Value,
+) -> Result<T, PackageError> {
+    value.try_into().map_err(|error: toml::de::Error| explain(name, error.message()))
+}
+
+fn explain(section: &str, message: &str) -> PackageError {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((field, known)) if message.starts_with("unknown field") => {
+            unknown(section, field, known)
+        }
+        Some((word, known)) if message.starts_with("unknown variant") => PackageError::Value {
+            key: section.to_owned(),
+            problem: format!("'{word}' is not one of {}", known.join(", ")),
+        },
+        _ => PackageError::Value { key: section.to_owned(), problem: message.trim().to_owned() },
+    }
+}
+
+fn unknown(section: &str, key: &str, known: &[&str]) -> PackageError {
+    let dotted = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+    let hint = match nearest_key(key, known.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("known keys: {}", known.join(", ")),
+    };
+    PackageError::UnknownKey { key: dotted, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_named_with_the_nearest_key() {
+        for (text, words) in [
+            ("schema = 1\n[modle]\n", vec!["modle", "model"]),
+            ("schema = 1\n[model]\nlable_offset = 1", vec!["model.lable_offset", "label_offset"]),
+            ("schema = 2", vec!["schema", "2"]),
+            ("schema = 1\n[model]\ntask = 'detect'", vec!["detect", "object-detection"]),
+            ("schema = 1\n[model]\nfiles = ['../x']", vec!["../x"]),
+            ("schema = 1\n[model", vec!["line 2"]),
+        ] {
+            let message = Manifest::parse(text).unwrap_err().to_string();
+            for word in words {
+                assert!(message.contains(word), "{text:?}: {message}");
+            }
+        }
+    }
+}

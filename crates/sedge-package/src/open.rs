@@ -1,0 +1,453 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use sedge_graph::{Graph, Value as GraphValue};
+use sedge_import::Format;
+use sedge_tensor::DType;
+use sedge_vision::decoders::parse_anchors;
+use sedge_vision::{Decoder, ImageInput, Labels, Layout};
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::manifest::section;
+use crate::{
+    Golden, Incomplete, KEYS, Manifest, Missing, Origin, PackageError, Settings, Task, archive,
+    identity, known_key, names,
+};
+
+/// A model with everything that is known about its use.
+#[derive(Debug)]
+pub struct Package {
+    /// Name from the manifest, else from the file.
+    pub name: String,
+    /// sha256 over the package's file list, 64 hex digits.
+    pub identity: String,
+    /// What kind of file the model is.
+    pub format: Format,
+    /// The imported graph; its weights share the mapped file.
+    pub graph: Graph,
+    /// Every known setting with its origin.
+    pub settings: Settings,
+    /// Names of the classes.
+    pub labels: Labels,
+    /// Cases with known answers.
+    pub golden: Vec<Golden>,
+    /// The directory of the package (for a bare file, the one it lies in).
+    pub root: PathBuf,
+    /// The model's own file.
+    pub file: PathBuf,
+    /// Bytes of the package's files.
+    pub bytes: u64,
+    /// What the user named, for hints.
+    named: PathBuf,
+    /// Keeps an unpacked archive until the package goes.
+    _unpacked: Option<TempDir>,
+}
+
+/// What one input of the model takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputSpec {
+    /// A picture, prepared so.
+    Image(ImageInput),
+    /// A tensor as it is.
+    Tensor,
+}
+
+impl Package {
+    /// Opens a package directory, an archive of one, or a bare model file, and lays `overrides`
+    /// (dotted keys of `model.toml`) over what manifest and file say.
+    ///
+    /// # Errors
+    /// Unreadable files, manifests with mistakes, models that cannot be imported. What is merely
+    /// unknown is no error here but in [`Package::pipeline`].
+    pub fn open(path: &Path, overrides: &[(String, Value, Origin)]) -> Result<Self, PackageError> {
+        let metadata = std::fs::metadata(path)
+            .map_err(|error| PackageError::Read { path: path.to_owned(), error })?;
+        let kind = if metadata.is_file() { archive::sniff(path) } else { None };
+        if let Some(kind) = kind {
+            let unpacked = archive::unpack(path, kind)?;
+            let root = archive::top(unpacked.path());
+            return Self::open_directory(&root, path, overrides, Some(unpacked));
+        }
+        if metadata.is_dir() {
+            return Self::open_directory(path, path, overrides, None);
+        }
+        let root = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::build(Parts {
+            root,
+            file: path.to_owned(),
+            named: path,
+            manifest: None,
+            overrides,
+            unpacked: None,
+        })
+    }
+
+    fn open_directory(
+        root: &Path,
+        named: &Path,
+        overrides: &[(String, Value, Origin)],
+        unpacked: Option<TempDir>,
+    ) -> Result<Self, PackageError> {
+        let manifest_file = root.join("model.toml");
+        let (file, manifest) = if manifest_file.is_file() {
+            let manifest = Manifest::parse(&read_text(&manifest_file)?)?;
+            let file = match manifest.model.files.as_slice() {
+                [one] => root.join(one),
+                [] => only_model(root)?,
+                many => return Err(PackageError::FileCount(many.len())),
+            };
+            (file, Some(manifest))
+        } else {
+            (only_model(root)?, None)
+        };
+        Self::build(Parts { root: root.to_owned(), file, named, manifest, overrides, unpacked })
+    }
+
+    fn build(parts: Parts<'_>) -> Result<Self, PackageError> {
+        let Parts { root, file, named, manifest, overrides, unpacked } = parts;
+        let bytes = map(&file)?;
+        let imported = sedge_import::import(&bytes)
+            .map_err(|error| PackageError::Import { path: file.clone(), error })?;
+        let mut settings = Settings::default();
+        for fact in imported.facts {
+            settings.set(&fact.key, fact.value, Origin::File(fact.origin));
+        }
+        let files = match &manifest {
+            Some(manifest) => {
+                settings.set_table(&manifest.table, &Origin::Manifest);
+                identity::files_below(&root)?
+            }
+            None => vec![file.clone()],
+        };
+        for (key, value, origin) in overrides {
+            // The kind first: it clears the parameters of another decoder.
+            if key == "decoder.kind" {
+                settings.set(key, value.clone(), origin.clone());
+            }
+        }
+        for (key, value, origin) in overrides {
+            settings.set(&qualified(key), value.clone(), origin.clone());
+        }
+        let named_by_manifest = settings.get("model.name").and_then(|name| name.value.as_str());
+        let name = match named_by_manifest {
+            Some(name) => name.to_owned(),
+            None => names::service_name(named)?,
+        };
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let package = Self {
+            name,
+            identity: identity::of_files(&root, &files)?,
+            format: imported.format,
+            graph: imported.graph,
+            labels: labels(&settings, &root)?,
+            golden: manifest.map(|manifest| manifest.golden).unwrap_or_default(),
+            settings,
+            bytes: files.iter().map(size).sum(),
+            root,
+            file,
+            named: named.to_owned(),
+            _unpacked: unpacked,
+        };
+        package.check()?;
+        Ok(package)
+    }
+
+    /// The first 12 hex digits of the identity, as people see it.
+    pub fn short_identity(&self) -> &str {
+        &self.identity[..12]
+    }
+
+    /// What the model is for, stated or following from the decoder.
+    pub fn task(&self) -> Task {
+        let stated = self.settings.get("model.task").map(|s| s.value.clone());
+        if let Some(task) = stated.and_then(|value| section("model.task", value).ok()) {
+            return task;
+        }
+        match self.settings.get("decoder.kind").and_then(|kind| kind.value.as_str()) {
+            Some("classes") => Task::ImageClassification,
+            None | Some("tensor") => Task::Tensor,
+            Some(_) => Task::ObjectDetection,
+        }
+    }
+
+    /// How pictures are prepared and outputs decoded: one spec per input of the model, in its
+    /// order, and the decoder.
+    ///
+    /// # Errors
+    /// A list of everything that nobody has said, each with the flag that gives it.
+    pub fn pipeline(&self) -> Result<(Vec<InputSpec>, Decoder), Incomplete> {
+        let mut missing = Vec::new();
+        let mut specs = Vec::new();
+        for index in 0..self.graph.inputs.len() {
+            specs.push(self.input_spec(index, &mut missing));
+        }
+        if !specs.iter().any(|spec| matches!(spec, Some(InputSpec::Image(_)))) && missing.is_empty()
+        {
+            missing.push(self.missing("input.0.kind"));
+        }
+        let decoder = self.decoder(&mut missing);
+        match (specs.into_iter().collect::<Option<Vec<_>>>(), decoder) {
+            (Some(specs), Some(decoder)) if missing.is_empty() => Ok((specs, decoder)),
+            _ => Err(Incomplete {
+                model: self.name.clone(),
+                missing,
+                hint: format!(
+                    "Hint: give the flags, or let `sedge model init {}` write a model.toml to fill in",
+                    self.named.display()
+                ),
+            }),
+        }
+    }
+
+    fn missing(&self, key: &str) -> Missing {
+        let known = known_key(key);
+        Missing {
+            key: key.replace(".0.", "."),
+            flag: known.and_then(|key| key.flag),
+            help: known
+                .map_or_else(|| "see the decoder's parameters".into(), |key| key.help.into()),
+        }
+    }
+
+    fn stated(&self, key: &str) -> bool {
+        self.settings.get(key).is_some()
+    }
+
+    fn input_spec(&self, index: usize, missing: &mut Vec<Missing>) -> Option<InputSpec> {
+        let prefix = format!("input.{index}");
+        let kind = self.settings.get(&format!("{prefix}.kind"));
+        if kind.and_then(|kind| kind.value.as_str()) != Some("image") {
+            return Some(InputSpec::Tensor);
+        }
+        let before = missing.len();
+        for name in ["width", "height", "layout", "dtype", "color"] {
+            if !self.stated(&format!("{prefix}.{name}")) {
+                missing.push(self.missing(&format!("{prefix}.{name}")));
+            }
+        }
+        if !["scale", "mean", "std"].iter().any(|name| self.stated(&format!("{prefix}.{name}"))) {
+            missing.push(self.missing(&format!("{prefix}.mean")));
+            missing.push(self.missing(&format!("{prefix}.std")));
+        }
+        let spec = self.image_input(index).ok()?;
+        (missing.len() == before).then_some(InputSpec::Image(spec))
+    }
+
+    fn image_input(&self, index: usize) -> Result<ImageInput, PackageError> {
+        let prefix = format!("input.{index}");
+        let mut table = self.settings.table(&prefix);
+        table.remove("name");
+        table.remove("kind");
+        section(&prefix, Value::Table(table))
+    }
+
+    fn decoder(&self, missing: &mut Vec<Missing>) -> Option<Decoder> {
+        if !self.stated("decoder.kind") {
+            missing.push(self.missing("decoder.kind"));
+            return None;
+        }
+        let kind = self.settings.get("decoder.kind").and_then(|kind| kind.value.as_str());
+        if kind == Some("classes") && !self.stated("decoder.activation") {
+            missing.push(self.missing("decoder.activation"));
+            return None;
+        }
+        match self.typed_decoder() {
+            Ok(decoder) => Some(decoder),
+            Err(error) => {
+                let help = error.to_string();
+                missing.push(Missing { key: "decoder".into(), flag: None, help });
+                None
+            }
+        }
+    }
+
+    fn typed_decoder(&self) -> Result<Decoder, PackageError> {
+        let table = self.settings.table("decoder");
+        let mut decoder: Decoder = section("decoder", Value::Table(table))?;
+        if let Decoder::SsdAnchors(ssd) = &mut decoder
+            && let Some(file) = ssd.anchor_file.take()
+        {
+            let text = read_text(&self.root.join(&file))?;
+            ssd.anchor_list = parse_anchors(&text).map_err(|error| PackageError::Value {
+                key: "decoder.anchor_file".into(),
+                problem: error.to_string(),
+            })?;
+        }
+        Ok(decoder)
+    }
+
+    /// Finds wrong values now, and settings that contradict the model.
+    fn check(&self) -> Result<(), PackageError> {
+        let stated = self.settings.count("input");
+        if stated > self.graph.inputs.len() {
+            let problem = format!("the model has only {} inputs", self.graph.inputs.len());
+            return Err(PackageError::Value { key: format!("input.{}", stated - 1), problem });
+        }
+        for (index, &id) in self.graph.inputs.iter().enumerate() {
+            let spec = self.image_input(index)?;
+            let kind = self.settings.get(&format!("input.{index}.kind"));
+            if kind.and_then(|kind| kind.value.as_str()) == Some("image") {
+                check_input(index, self.graph.value(id), &spec, &self.settings)?;
+            }
+        }
+        if let Some(task) = self.settings.get("model.task") {
+            section::<Task>("model.task", task.value.clone())?;
+        }
+        if self.stated("decoder.kind") {
+            // Wrong values are errors; a missing parameter is found by `pipeline`.
+            match self.typed_decoder() {
+                Err(PackageError::Value { problem, .. })
+                    if problem.starts_with("missing field") => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Parts<'a> {
+    root: PathBuf,
+    file: PathBuf,
+    named: &'a Path,
+    manifest: Option<Manifest>,
+    overrides: &'a [(String, Value, Origin)],
+    unpacked: Option<TempDir>,
+}
+
+/// `input.mean` means the first input's.
+fn qualified(key: &str) -> String {
+    match key.strip_prefix("input.") {
+        Some(rest) if !rest.starts_with(|c: char| c.is_ascii_digit()) => format!("input.0.{rest}"),
+        _ => key.to_owned(),
+    }
+}
+
+fn check_input(
+    index: usize,
+    input: &GraphValue,
+    spec: &ImageInput,
+    settings: &Settings,
+) -> Result<(), PackageError> {
+    let contradiction = |key: &str, stated: String, actual: String| PackageError::Contradiction {
+        key: format!("input.{index}.{key}"),
+        stated,
+        input: input.name.clone(),
+        actual,
+    };
+    let dtype = input.dtype.unwrap_or(DType::F32);
+    if settings.get(&format!("input.{index}.dtype")).is_some() && spec.dtype != dtype {
+        return Err(contradiction("dtype", spec.dtype.to_string(), dtype.to_string()));
+    }
+    let dims = input.shape.as_deref().unwrap_or_default();
+    let (height, width, channels) = match spec.layout {
+        Layout::Nhwc => (1, 2, 3),
+        Layout::Nchw => (2, 3, 1),
+    };
+    let stated = [
+        ("height", height, spec.height as usize),
+        ("width", width, spec.width as usize),
+        ("color", channels, spec.channels()),
+    ];
+    for (key, dim, value) in stated {
+        let known = settings.get(&format!("input.{index}.{key}")).is_some();
+        let actual = dims.get(dim).and_then(sedge_graph::Dim::fixed);
+        if let (true, Some(actual)) = (known && actual != Some(value), actual) {
+            let unit = if key == "color" { " channels" } else { " pixels" };
+            return Err(contradiction(key, format!("{value}{unit}"), format!("{actual}{unit}")));
+        }
+    }
+    Ok(())
+}
+
+fn labels(settings: &Settings, root: &Path) -> Result<Labels, PackageError> {
+    let offset = match settings.get("model.label_offset").map(|setting| &setting.value) {
+        Some(value) => section("model.label_offset", value.clone())?,
+        None => 0,
+    };
+    let names = match settings.get("model.labels").map(|setting| (&setting.value, &setting.origin))
+    {
+        None => Vec::new(),
+        Some((Value::String(file), origin)) => {
+            // A flag names a file from where the user stands, a manifest one in the package.
+            let path = match origin {
+                Origin::Flag(_) | Origin::Configuration(_) => PathBuf::from(file),
+                _ => root.join(file),
+            };
+            let text = read_text(&path)?;
+            text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+        }
+        Some((value, _)) => section("model.labels", value.clone())?,
+    };
+    Ok(Labels::new(names, offset))
+}
+
+fn read_text(path: &Path) -> Result<String, PackageError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| PackageError::Read { path: path.to_owned(), error })
+}
+
+/// The one model file of a directory without a manifest that names it.
+fn only_model(root: &Path) -> Result<PathBuf, PackageError> {
+    let mut models = Vec::new();
+    for path in identity::files_below(root)? {
+        let mut head = Vec::new();
+        let read = File::open(&path).and_then(|file| {
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, 16), &mut head)
+        });
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        // A protobuf has no signature, so that other small files could look like one.
+        let model = match Format::sniff(&head) {
+            Some(Format::Onnx) => extension == "onnx",
+            Some(_) => true,
+            None => false,
+        };
+        if read.is_ok() && model {
+            models.push(path);
+        }
+    }
+    models.sort();
+    match models.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(PackageError::NoModel { path: root.to_owned(), found: "no model file".into() }),
+        many => {
+            let names: Vec<_> = many
+                .iter()
+                .map(|p| p.strip_prefix(root).unwrap_or(p).display().to_string())
+                .collect();
+            let found = format!("several model files: {}", names.join(", "));
+            Err(PackageError::NoModel { path: root.to_owned(), found })
+        }
+    }
+}
+
+/// Maps a model file into memory, so that its weights are shared with the page cache.
+fn map(path: &Path) -> Result<Bytes, PackageError> {
+    let read = |error| PackageError::Read { path: path.to_owned(), error };
+    let file = File::open(path).map_err(read)?;
+    if file.metadata().map_err(read)?.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: a package is never written to after it is made (its identity is its content); whoever
+    // truncates a mapped model breaks that rule and gets a bus error, not undefined values here.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
+    Ok(Bytes::from_owner(map))
+}
+
+/// A table of the settings that are known, laid out like `model.toml`, without the list indices'
+/// dots: used by the template.
+pub(crate) fn known_table(settings: &Settings) -> Vec<(&'static str, Option<(Value, Origin)>)> {
+    let look = |path: &str| {
+        let dotted = qualified(path);
+        settings.get(&dotted).map(|setting| (setting.value.clone(), setting.origin.clone()))
+    };
+    KEYS.iter().map(|key| (key.path, look(key.path))).collect()
+}
+
+/// Parameters of the decoder that are in no table of keys.
+pub(crate) fn other_decoder_keys(settings: &Settings) -> Table {
+    let mut table = settings.table("decoder");
+    table.retain(|key, _| known_key(&format!("decoder.{key}")).is_none());
+    table
+}

@@ -55,7 +55,8 @@ pub struct Quantization {
 /// Cloning is cheap: the bytes are reference counted. They may be a vector that was handed in, a
 /// slice of something larger, or a memory-mapped file; [`Tensor::view`] reads them without a copy
 /// whenever their address is aligned for the element type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(into = "Wire", try_from = "Wire")]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
@@ -276,6 +277,33 @@ impl PartialEq for Tensor {
             && self.shape == other.shape
             && self.bytes() == other.bytes()
             && self.strings() == other.strings()
+    }
+}
+
+/// The serialised form: whatever is read back is checked again.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    dtype: DType,
+    shape: Vec<usize>,
+    bytes: Bytes,
+    strings: Vec<Bytes>,
+}
+
+impl From<Tensor> for Wire {
+    fn from(tensor: Tensor) -> Self {
+        let (bytes, strings) = (tensor.shared_bytes(), tensor.strings().to_vec());
+        Self { dtype: tensor.dtype, shape: tensor.shape, bytes, strings }
+    }
+}
+
+impl TryFrom<Wire> for Tensor {
+    type Error = TensorError;
+
+    fn try_from(wire: Wire) -> Result<Self, TensorError> {
+        match wire.dtype {
+            DType::String => Self::from_strings(wire.shape, wire.strings),
+            dtype => Self::from_bytes(dtype, wire.shape, wire.bytes),
+        }
     }
 }
 

@@ -1,0 +1,23 @@
+//! Named inference services: admission, queue, and the pipeline from picture to prediction.
+//!
+//! For: everything between a protocol adapter and a model. A [`Runner`] answers one request on the
+//! calling thread; a [`Service`] puts admission, a bounded queue, deadlines and threads in front of
+//! one. Not for: sockets, protocols, configuration files.
+//!
+//! Read [`Request`] and [`Prediction`] first, then [`Runner`], then [`Service`].
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod pipeline;
+mod prediction;
+mod request;
+mod runner;
+mod service;
+
+pub use error::RunnerError;
+pub use pipeline::{LoadOptions, OpenError, Pipeline};
+pub use prediction::{OutputTensor, Prediction, Timings};
+pub use request::{Payload, Request, Response};
+pub use runner::{ModelInfo, Runner};
+pub use service::{Limits, Service, Services, ServicesError};

@@ -1,0 +1,295 @@
+use std::path::Path;
+use std::time::Instant;
+
+use sedge_engine::{LoadError, Model, Registry, RunError, Session, TensorInfo};
+use sedge_package::{Incomplete, InputSpec, Origin, Package, PackageError};
+use sedge_tensor::{Quantization, Tensor};
+use sedge_vision::{
+    Answer, DecodeLimits, Decoder, ImageInput, Labels, Output, Picture, Prepared, decode, explain,
+    preprocess,
+};
+
+use crate::{
+    ModelInfo, OutputTensor, Payload, Prediction, Request, Response, Runner, RunnerError, Timings,
+};
+
+/// How a model is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Name of the engine, or `auto`.
+    pub engine: String,
+    /// Threads one run may use.
+    pub threads: usize,
+    /// Largest picture that is decoded.
+    pub limits: DecodeLimits,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            engine: "auto".into(),
+            threads: sedge_engine::available_threads(),
+            limits: DecodeLimits::default(),
+        }
+    }
+}
+
+/// Why a model could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum OpenError {
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// A loaded model with the way from picture to prediction, on the calling thread.
+#[derive(Debug)]
+pub struct Pipeline {
+    info: ModelInfo,
+    session: Box<dyn Session>,
+    /// How pictures are prepared and outputs decoded, or what is not known of it.
+    picture: Result<PicturePath, Incomplete>,
+    labels: Labels,
+    limits: DecodeLimits,
+}
+
+#[derive(Debug)]
+struct PicturePath {
+    input: usize,
+    spec: ImageInput,
+    decoder: Decoder,
+}
+
+impl Pipeline {
+    /// Opens and loads a model.
+    pub fn open(
+        path: &Path,
+        overrides: &[(String, toml::Value, Origin)],
+        registry: &Registry,
+        options: &LoadOptions,
+    ) -> Result<Self, OpenError> {
+        let package = Package::open(path, overrides)?;
+        Ok(Self::load(package, registry, options)?)
+    }
+
+    /// Loads an opened package.
+    pub fn load(
+        mut package: Package,
+        registry: &Registry,
+        options: &LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let engine = registry.engine(&options.engine)?;
+        let picture = package.pipeline().and_then(|path| picture_path(path, &package));
+        // The engine takes the graph over, so that weights are not held twice.
+        let graph = std::mem::take(&mut package.graph);
+        let load = sedge_engine::LoadOptions { threads: options.threads };
+        let session = engine.load(Model::Graph(graph), &load)?;
+        let version = package.settings.get("model.version");
+        let info = ModelInfo {
+            name: package.name.clone(),
+            identity: package.short_identity().to_owned(),
+            version: version.and_then(|version| version.value.as_str()).map(str::to_owned),
+            task: package.task().to_string(),
+            format: package.format.name(),
+            engine: engine.name().to_owned(),
+            inputs: session.inputs().to_vec(),
+            outputs: session.outputs().to_vec(),
+            picture_input: picture.as_ref().ok().map(|path| path.input),
+            labels: label_list(&package.labels, session.outputs()),
+        };
+        Ok(Self { info, session, picture, labels: package.labels, limits: options.limits.clone() })
+    }
+
+    /// What would be done to a picture, step by step, in words.
+    pub fn explain(&self, bytes: &[u8]) -> Result<Vec<String>, RunnerError> {
+        let path = self.picture_path()?;
+        explain(&self.decode(bytes)?, &path.spec)
+            .map_err(|error| RunnerError::Picture(error.to_string()))
+    }
+
+    fn picture_path(&self) -> Result<&PicturePath, RunnerError> {
+        self.picture.as_ref().map_err(|error| RunnerError::Unprepared(error.to_string()))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Picture, RunnerError> {
+        decode(bytes, &self.limits).map_err(|error| RunnerError::Picture(error.to_string()))
+    }
+
+    fn prepare(&self, picture: &Picture, path: &PicturePath) -> Result<Prepared, RunnerError> {
+        preprocess(picture, &path.spec).map_err(|error| RunnerError::Picture(error.to_string()))
+    }
+
+    fn run_session(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunnerError> {
+        self.session.run(inputs).map_err(|error| match error {
+            RunError::Engine { .. } | RunError::Output(_) => RunnerError::Failed(error.to_string()),
+            _ => RunnerError::Tensors(error.to_string()),
+        })
+    }
+
+    fn named(&self, tensors: Vec<Tensor>) -> Vec<(String, Tensor)> {
+        self.info.outputs.iter().map(|info| info.name.clone()).zip(tensors).collect()
+    }
+
+    fn run_picture(&self, request: &Request, bytes: &[u8]) -> Result<Response, RunnerError> {
+        let path = self.picture_path()?;
+        let mut clock = Clock::start();
+        let picture = self.decode(bytes)?;
+        let decode = clock.lap();
+        let Prepared { tensor, placement, .. } = self.prepare(&picture, path)?;
+        drop(picture);
+        let preprocess = clock.lap();
+        let outputs = self.run_session(std::slice::from_ref(&tensor))?;
+        let inference = clock.lap();
+        let named = self.outputs(&outputs);
+        let failed = |error: sedge_vision::DecoderError| RunnerError::Failed(error.to_string());
+        let probabilities = match &path.decoder {
+            Decoder::Classes(classes) => Some(classes.probabilities(&named).map_err(failed)?),
+            _ => None,
+        };
+        let answer = path.decoder.decode(&named, &placement, &self.labels, request.selection);
+        let mut prediction = self.prediction(request, answer.map_err(failed)?)?;
+        let postprocess = clock.lap();
+        prediction.timings_us =
+            Timings { queue: 0, decode, preprocess, inference, postprocess, total: clock.total() };
+        Ok(Response { prediction: Some(prediction), probabilities, outputs: self.named(outputs) })
+    }
+
+    fn outputs<'a>(&'a self, tensors: &'a [Tensor]) -> Vec<Output<'a>> {
+        let output = |(info, tensor): (&'a TensorInfo, &'a Tensor)| Output {
+            name: &info.name,
+            tensor,
+            quantization: info.quantization.as_ref().filter(|q| meaningful(q)),
+        };
+        self.info.outputs.iter().zip(tensors).map(output).collect()
+    }
+
+    fn prediction(&self, request: &Request, answer: Answer) -> Result<Prediction, RunnerError> {
+        let mut prediction = Prediction {
+            image: request.image.clone(),
+            service: request.service.clone(),
+            model: format!("{}@{}", self.info.name, self.info.identity),
+            task: self.info.task.clone(),
+            ..Prediction::default()
+        };
+        match answer {
+            Answer::Classes(classes) => prediction.classes = Some(classes),
+            Answer::Objects(objects) => prediction.objects = Some(objects),
+            Answer::Tensors(tensors) => {
+                let json = |(name, tensor): &(String, Tensor)| {
+                    OutputTensor::of(name, tensor).ok_or_else(|| {
+                        RunnerError::Failed(format!(
+                            "output '{name}' holds values that are not finite"
+                        ))
+                    })
+                };
+                prediction.outputs = Some(tensors.iter().map(json).collect::<Result<_, _>>()?);
+            }
+        }
+        Ok(prediction)
+    }
+
+    fn run_tensors(&self, tensors: &[(String, Tensor)]) -> Result<Response, RunnerError> {
+        let known = |name: &String| self.info.inputs.iter().any(|info| info.name == *name);
+        if let Some((name, _)) = tensors.iter().find(|(name, _)| !known(name)) {
+            let names: Vec<_> = self.info.inputs.iter().map(|info| info.name.as_str()).collect();
+            let message = format!("the model has no input '{name}'; it has {}", names.join(", "));
+            return Err(RunnerError::Tensors(message));
+        }
+        let pick = |info: &TensorInfo| {
+            let mut given = tensors.iter().filter(|(name, _)| *name == info.name);
+            match (given.next(), given.next()) {
+                (Some((_, tensor)), None) => Ok(tensor.clone()),
+                (None, _) => Err(RunnerError::Tensors(format!("input '{}' is missing", info.name))),
+                _ => Err(RunnerError::Tensors(format!("input '{}' is given twice", info.name))),
+            }
+        };
+        let inputs = self.info.inputs.iter().map(pick).collect::<Result<Vec<_>, _>>()?;
+        let outputs = self.run_session(&inputs)?;
+        Ok(Response { prediction: None, probabilities: None, outputs: self.named(outputs) })
+    }
+}
+
+impl Runner for Pipeline {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn run(&self, request: &Request) -> Result<Response, RunnerError> {
+        match &request.payload {
+            Payload::Picture(bytes) => self.run_picture(request, bytes),
+            Payload::Tensors(tensors) => self.run_tensors(tensors),
+        }
+    }
+}
+
+/// Finds the one input that takes pictures.
+fn picture_path(
+    (specs, decoder): (Vec<InputSpec>, Decoder),
+    package: &Package,
+) -> Result<PicturePath, Incomplete> {
+    let pictures: Vec<_> = specs
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, spec)| match spec {
+            InputSpec::Image(spec) => Some((index, spec)),
+            InputSpec::Tensor => None,
+        })
+        .collect();
+    match (<[_; 1]>::try_from(pictures), package.graph.inputs.len()) {
+        (Ok([(input, spec)]), 1) => Ok(PicturePath { input, spec, decoder }),
+        (_, count) => Err(Incomplete {
+            model: package.name.clone(),
+            missing: Vec::new(),
+            hint: format!(
+                "The model has {count} inputs; only models with one take pictures. Hint: send tensors"
+            ),
+        }),
+    }
+}
+
+/// A scale of zero marks tensors that converters left without quantisation.
+fn meaningful(quantization: &Quantization) -> bool {
+    quantization.scale.iter().any(|&scale| scale != 0.0)
+}
+
+/// Labels by output index for as many classes as an output can have.
+fn label_list(labels: &Labels, outputs: &[TensorInfo]) -> Vec<String> {
+    let widest = outputs
+        .iter()
+        .filter_map(|info| info.shape.iter().filter_map(sedge_graph::Dim::fixed).max())
+        .max()
+        .unwrap_or(0);
+    let known = (0..widest.min(100_000)).rev().find(|&index| labels.get(index).is_some());
+    let text = |index| labels.get(index).unwrap_or_default().to_owned();
+    known.map_or_else(Vec::new, |last| (0..=last).map(text).collect())
+}
+
+/// Times consecutive stages in microseconds.
+struct Clock {
+    started: Instant,
+    last: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self { started: now, last: now }
+    }
+
+    fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        let lap = now.duration_since(self.last);
+        self.last = now;
+        micros(lap)
+    }
+
+    fn total(&self) -> u64 {
+        micros(self.last.duration_since(self.started))
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,238 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sedge_package::{NameError, validate_service_name};
+use tokio::sync::oneshot;
+
+use crate::{ModelInfo, Request, Response, Runner, RunnerError};
+
+/// What a service may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that may wait; one more is refused at once.
+    pub queue: usize,
+    /// Requests that run side by side.
+    pub instances: usize,
+    /// Milliseconds a request may take from admission, unless it says less.
+    pub timeout_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // While one request computes on all cores the other decodes its picture.
+        let instances = sedge_engine::available_threads().max(2);
+        Self { queue: 128, instances, timeout_ms: 60_000 }
+    }
+}
+
+struct Job {
+    request: Request,
+    admitted: Instant,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Response, RunnerError>>,
+}
+
+/// A named model with admission, a bounded queue and threads of its own.
+///
+/// Dropping it closes the queue; requests that were admitted are still answered.
+pub struct Service {
+    name: String,
+    runner: Arc<dyn Runner>,
+    limits: Limits,
+    queue: Mutex<Option<SyncSender<Job>>>,
+    state: Arc<State>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: AtomicUsize,
+    stopping: AtomicBool,
+    /// Moving average of what one request takes, in microseconds.
+    typical_us: AtomicU64,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Starts the threads of a service.
+    pub fn start(
+        name: impl Into<String>,
+        runner: Arc<dyn Runner>,
+        limits: Limits,
+    ) -> Result<Self, ServicesError> {
+        let name = name.into();
+        validate_service_name(&name)?;
+        let (sender, receiver) = sync_channel(limits.queue.max(1));
+        let receiver = Arc::new(Mutex::new(receiver));
+        let state = Arc::new(State::default());
+        let mut threads = Vec::new();
+        for index in 0..limits.instances.max(1) {
+            let (receiver, runner, state) = (receiver.clone(), runner.clone(), state.clone());
+            let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
+            let work = move || work(&receiver, &*runner, &state);
+            threads.push(thread.spawn(work).map_err(ServicesError::Thread)?);
+        }
+        let (queue, threads) = (Mutex::new(Some(sender)), Mutex::new(threads));
+        Ok(Self { name, runner, limits, queue, state, threads })
+    }
+
+    /// The service's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is behind it.
+    pub fn info(&self) -> &ModelInfo {
+        self.runner.info()
+    }
+
+    /// What it may take.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Requests that wait for a thread now.
+    pub fn waiting(&self) -> usize {
+        self.state.waiting.load(Ordering::Relaxed)
+    }
+
+    /// True until [`Service::stop`].
+    pub fn is_ready(&self) -> bool {
+        !self.state.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Admits a request, or refuses it at once, and waits for the answer without blocking a thread.
+    pub async fn submit(&self, request: Request) -> Result<Response, RunnerError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = request.timeout_ms.unwrap_or(u64::MAX);
+        let timeout_ms = asked.min(self.limits.timeout_ms);
+        let admitted = Instant::now();
+        let deadline = admitted + Duration::from_millis(timeout_ms);
+        self.admit(Job { request, admitted, deadline, reply })?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(result)) => result,
+            // The thread dropped the reply: it unwound, which the runner reports by panicking.
+            Ok(Err(_)) => {
+                Err(RunnerError::Failed("the request's thread ended without an answer".into()))
+            }
+            Err(_) => Err(RunnerError::Deadline { timeout_ms }),
+        }
+    }
+
+    fn admit(&self, job: Job) -> Result<(), RunnerError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = queue.as_ref() else { return Err(RunnerError::Stopping) };
+        let waiting = self.state.waiting.fetch_add(1, Ordering::Relaxed);
+        queue.try_send(job).map_err(|error| {
+            self.state.waiting.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => {
+                    RunnerError::Overloaded { waiting, retry_after_s: self.retry_after_s(waiting) }
+                }
+                TrySendError::Disconnected(_) => RunnerError::Stopping,
+            }
+        })
+    }
+
+    /// When the queue should have room again: at least a second, as the header has no fractions.
+    fn retry_after_s(&self, waiting: usize) -> u64 {
+        let typical = Duration::from_micros(self.state.typical_us.load(Ordering::Relaxed));
+        let rounds = waiting.div_ceil(self.limits.instances.max(1));
+        let seconds = typical.as_secs_f64() * rounds as f64;
+        (seconds.ceil() as u64).clamp(1, 60)
+    }
+
+    /// Stops admitting, answers what was admitted, and waits for the threads. Blocks.
+    pub fn stop(&self) {
+        self.state.stopping.store(true, Ordering::Relaxed);
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(receiver: &Mutex<Receiver<Job>>, runner: &dyn Runner, state: &State) {
+    loop {
+        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { request, admitted, deadline, reply }) = next else { return };
+        state.waiting.fetch_sub(1, Ordering::Relaxed);
+        // Nobody waits for what is late or was given up.
+        if reply.is_closed() || Instant::now() >= deadline {
+            continue;
+        }
+        let started = Instant::now();
+        let queued = started.duration_since(admitted).as_micros() as u64;
+        let run = || runner.run(&request);
+        let mut result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+            .unwrap_or_else(|_| {
+                Err(RunnerError::Failed("the request made the pipeline panic".into()))
+            });
+        if let Some(prediction) = result.as_mut().ok().and_then(|r| r.prediction.as_mut()) {
+            prediction.timings_us.queue = queued;
+            prediction.timings_us.total += queued;
+        }
+        let took = started.elapsed().as_micros() as u64;
+        let typical = state.typical_us.load(Ordering::Relaxed);
+        let average = if typical == 0 { took } else { (typical * 7 + took) / 8 };
+        state.typical_us.store(average, Ordering::Relaxed);
+        let _ = reply.send(result);
+    }
+}
+
+/// Why services could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ServicesError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(
+        "two services are called '{0}'. Hint: give one another name with --name or `name` in the configuration"
+    )]
+    Duplicate(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// All services of a process, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    by_name: BTreeMap<String, Arc<Service>>,
+}
+
+impl Services {
+    /// Adds a service; a name that is taken is refused.
+    pub fn add(&mut self, service: Service) -> Result<(), ServicesError> {
+        if self.by_name.contains_key(service.name()) {
+            return Err(ServicesError::Duplicate(service.name().to_owned()));
+        }
+        self.by_name.insert(service.name().to_owned(), Arc::new(service));
+        Ok(())
+    }
+
+    /// A service by name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
+        self.by_name.get(name)
+    }
+
+    /// All services in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.by_name.values()
+    }
+
+    /// Stops all services one after the other; each answers what it admitted. Blocks.
+    pub fn stop(&self) {
+        self.iter().for_each(|service| service.stop());
+    }
+}

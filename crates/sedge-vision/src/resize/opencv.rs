@@ -1,5 +1,8 @@
 //! OpenCV's arithmetic for 8-bit pictures. The facts (formulas, order of operations, constants) are
 //! those of `modules/imgproc/src/resize.cpp`, OpenCV 4 and 5; no code is taken from there.
+//!
+//! Equal bit for bit to its x86-64 build, with one exception: the x86-64 wheels do `INTER_CUBIC` with
+//! Intel's IPP, whose results differ from OpenCV's own by at most 1 (in 4 of 100 samples of noise).
 
 use super::{Span, Window, pick};
 

@@ -5,6 +5,10 @@ use std::f64::consts::PI;
 
 use super::{Span, Window, pick};
 
+mod row;
+
+use row::RowPass;
+
 /// Fraction bits of a weight: `32 - 8 - 2`, as in Resample.c.
 const PRECISION_BITS: u32 = 22;
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
@@ -108,11 +112,11 @@ pub(super) fn convolve<const N: usize>(
     let Window { x, y } = window;
     let row = |index: usize| &pixels[index * x.source..][..x.source];
     let mut out = vec![[0; N]; x.length * y.length];
-    let horizontal = (!x.is_unscaled()).then(|| Weights::new(x, kernel));
+    let horizontal = (!x.is_unscaled()).then(|| RowPass::new::<N>(Weights::new(x, kernel)));
     if y.is_unscaled() {
-        if let Some(weights) = &horizontal {
+        if let Some(pass) = &horizontal {
             for (index, out) in (y.start..).zip(out.chunks_exact_mut(x.length)) {
-                resample_row(row(index), 0, weights, out);
+                pass.run(row(index), 0, out);
             }
         }
         return out;
@@ -129,7 +133,7 @@ pub(super) fn convolve<const N: usize>(
                 columns.push(index, line, |result, samples| {
                     let (samples, _) = samples.as_chunks();
                     let out = &mut out[result * x.length..][..x.length];
-                    resample_row(samples, left, &horizontal, out);
+                    horizontal.run(samples, left, out);
                 });
             }
         }
@@ -138,8 +142,8 @@ pub(super) fn convolve<const N: usize>(
             let mut columns = Columns::new(&vertical, x.length * N);
             for index in first_row..last_row {
                 let line = match &horizontal {
-                    Some(weights) => {
-                        resample_row(row(index), 0, weights, &mut resampled);
+                    Some(pass) => {
+                        pass.run(row(index), 0, &mut resampled);
                         &resampled
                     }
                     None => &row(index)[x.start..][..x.length],
@@ -220,24 +224,6 @@ fn most_open(ranges: &[(usize, usize)]) -> usize {
         most = most.max(index + 1 - first);
     }
     most
-}
-
-/// The horizontal pass of one row, whose first pixel is number `origin` of its source.
-fn resample_row<const N: usize>(
-    row: &[[u8; N]],
-    origin: usize,
-    weights: &Weights,
-    out: &mut [[u8; N]],
-) {
-    for ((start, end, weights), out) in weights.iter().zip(out) {
-        let mut sums = [HALF; N];
-        for (pixel, &weight) in row[start - origin..end - origin].iter().zip(weights) {
-            for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                *sum = sum.wrapping_add(i32::from(sample) * weight);
-            }
-        }
-        *out = sums.map(to_u8);
-    }
 }
 
 /// Nearest neighbour: the source pixel under the result pixel's centre, the centres found by

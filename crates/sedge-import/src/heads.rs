@@ -86,8 +86,11 @@ pub(crate) fn head_facts(graph: &Graph) -> Vec<Fact> {
 fn is_class_vector(value: &Value) -> bool {
     let Some(shape) = &value.shape else { return false };
     // A free first dimension is the batch.
-    let dims = if shape.len() > 1 { &shape[1..] } else { &shape[..] };
-    let batch = shape.len() == 1 || shape[0].fixed().is_none_or(|n| n == 1);
+    let (batch, dims) = match shape.as_slice() {
+        [] => return false,
+        [dim] => (true, std::slice::from_ref(dim)),
+        [batch, dims @ ..] => (batch.fixed().is_none_or(|n| n == 1), dims),
+    };
     let sizes: Option<Vec<usize>> = dims.iter().map(Dim::fixed).collect();
     batch && sizes.is_some_and(|sizes| sizes.iter().filter(|&&n| n > 1).count() == 1)
 }

@@ -150,6 +150,9 @@ impl From<Malformed> for Refusal {
 pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
     let model = Model::read(bytes)?;
     refuse_unknown(&model)?;
+    if model.subgraphs > 1 {
+        return Err(Error::Subgraphs(model.subgraphs));
+    }
     let mut context = Context::new(&model);
     for operator in &model.operators {
         let build = if operator.custom {

@@ -93,15 +93,18 @@ impl<'m> Context<'m> {
                 name: info.name.clone(),
                 reason: refusal.to_string(),
             })?;
-            let is_plain = !self.graph.outputs.contains(&value)
-                && !self.graph.inputs.contains(&value)
-                && self.graph.value(value).constant.is_none();
-            let output = if is_plain {
-                value
-            } else {
+            let is_constant = self.graph.value(value).constant.is_some();
+            let is_taken =
+                self.graph.outputs.contains(&value) || self.graph.inputs.contains(&value);
+            let output = if is_constant || is_taken {
+                if is_constant {
+                    self.graph.rename(value, &format!("{}/constant", info.name));
+                }
                 let copy = self.graph.node("Identity").input(value).output(&info.name);
                 self.describe(tensor, copy);
                 copy
+            } else {
+                value
             };
             self.graph.value_mut(output).quantization = info.quantized().cloned();
             self.graph.outputs.push(output);

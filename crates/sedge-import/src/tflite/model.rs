@@ -15,6 +15,8 @@ const MAX_NAME: usize = 256;
 #[derive(Debug)]
 pub(super) struct Model<'a> {
     pub(super) name: String,
+    /// Subgraphs of the file, this one included.
+    pub(super) subgraphs: usize,
     pub(super) description: Option<String>,
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) inputs: Vec<usize>,
@@ -98,9 +100,6 @@ impl<'a> Model<'a> {
         }
         let subgraphs = root.tables(schema::model::SUBGRAPHS)?;
         let Some(main) = subgraphs.get(0) else { return Err(Error::Empty) };
-        if subgraphs.len() > 1 {
-            return Err(Error::Subgraphs(subgraphs.len()));
-        }
         let main = main?;
         let mut reader = Reader::new(bytes, &root)?;
         let tensors = main.tables(schema::subgraph::TENSORS)?;
@@ -123,6 +122,7 @@ impl<'a> Model<'a> {
         fill_empty_constants(&mut tensors, &operators, &inputs);
         Ok(Self {
             name: main.string(schema::subgraph::NAME)?.unwrap_or_default(),
+            subgraphs: subgraphs.len(),
             description: root.string(schema::model::DESCRIPTION)?,
             metadata: reader.metadata(&root)?,
             copy_budget: reader.copy_budget,

@@ -1,6 +1,8 @@
 //! The TensorFlow Lite importer on real files: one-operator models of the converter, and what
 //! damage makes of them. What the graphs compute is checked where engines are.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

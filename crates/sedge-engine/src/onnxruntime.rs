@@ -101,6 +101,9 @@ impl Engine for Onnxruntime {
                 .map_err(text)?
                 .with_optimization_level(GraphOptimizationLevel::All)
                 .map_err(text)?
+                // Without it the optimiser breaks graphs whose activations are int8.
+                .with_config_entry("session.qdqisint8allowed", "1")
+                .map_err(text)?
                 .commit_from_memory(&file)
                 .map_err(text)
         };

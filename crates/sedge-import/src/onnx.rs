@@ -176,8 +176,7 @@ impl Yolo {
         };
         // Masks and key points follow the classes.
         let counted = self.task != "detect";
-        if *rows >= 4 + classes && (*columns > *rows || *columns == 0) && !(*columns == 5 + classes)
-        {
+        if *rows >= 4 + classes && (*columns > *rows || *columns == 0) && *columns != 5 + classes {
             form("columns", "box-classes").into_iter().for_each(|(key, value)| set(&key, value));
             set("nms", Table::from_iter([("iou_threshold".to_owned(), Value::from(0.7))]).into());
             if counted {

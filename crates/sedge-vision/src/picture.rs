@@ -54,6 +54,17 @@ impl Picture {
         if self.orientation >= 5 { (self.height, self.width) } else { (self.width, self.height) }
     }
 
+    /// The picture with red, green and blue only: gray is repeated, alpha forgotten.
+    pub fn into_rgb(mut self) -> Picture {
+        self.pixels = match self.channels {
+            1 => self.pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
+            4 => self.pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect(),
+            _ => return self,
+        };
+        self.channels = 3;
+        self
+    }
+
     /// The picture turned and mirrored as its orientation says; free when it already is upright.
     pub fn upright(self) -> Picture {
         if matches!(self.orientation, 2..=8) { self.turned() } else { self }

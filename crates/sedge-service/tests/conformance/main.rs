@@ -1,0 +1,83 @@
+//! The golden conformance suite: every reference case of the original frameworks, for each engine.
+//!
+//! Two ways in: from the reference's input tensor to the outputs, and from the picture to the
+//! answer. An engine may list cases it is excused from, each with its reason; a case that is
+//! excused and passes is an error too, so that the lists stay true.
+#![allow(clippy::print_stdout)]
+
+mod case;
+mod compare;
+mod exclusions;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use case::{Case, Outcome};
+use sedge_engine::Registry;
+
+/// Fraction of the cases that must pass, for the engine every device has.
+const REQUIRED: f64 = 0.97;
+
+fn testdata() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"))
+}
+
+fn run(engine: &str, required: f64) {
+    let registry = Registry::new(None);
+    let available = registry.engine(engine).and_then(|engine| engine.version());
+    let version = match available {
+        Ok(version) => version,
+        Err(error) => {
+            // The suite's runner sets this where nothing may be missing.
+            assert!(std::env::var_os("CI").is_none(), "{error}");
+            println!("skipped: {error}");
+            return;
+        }
+    };
+    let excluded = exclusions::of(engine);
+    let cases = Case::all(testdata());
+    assert!(cases.len() > 60, "only {} cases were found", cases.len());
+    let mut passed: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let (mut failures, mut stale) = (Vec::new(), Vec::new());
+    for case in &cases {
+        for (way, outcome) in case.run(&registry, engine, testdata()) {
+            let name = format!("{}/{} {way}", case.model, case.name);
+            let excuse = excluded.iter().find(|excuse| name.contains(excuse.case));
+            let count = passed.entry(case.model.clone()).or_default();
+            count.1 += 1;
+            match (outcome, excuse) {
+                (Outcome::Passed, None) => count.0 += 1,
+                (Outcome::Passed, Some(_)) => {
+                    count.0 += 1;
+                    stale.push(name);
+                }
+                (Outcome::Failed(why), Some(excuse)) => {
+                    println!("  excused   {name}: {why}\n            because {}", excuse.reason);
+                }
+                (Outcome::Failed(why), None) => failures.push(format!("{name}: {why}")),
+            }
+        }
+    }
+    println!("engine {engine} {version}");
+    for (model, (good, all)) in &passed {
+        println!("  {good:3} of {all:3}  {model}");
+    }
+    let (good, all) = passed.values().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let rate = good as f64 / all as f64;
+    println!("  {good} of {all} passed ({:.1} %), {} excused", rate * 100.0, excluded.len());
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(stale.is_empty(), "excused without need:\n{}", stale.join("\n"));
+    assert!(rate >= required, "{:.1} % passed, {:.0} % must", rate * 100.0, required * 100.0);
+}
+
+#[test]
+fn the_embedded_engine_equals_the_original_frameworks() {
+    run("auto", REQUIRED);
+}
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_equals_the_original_frameworks_as_far_as_it_can() {
+    // Its own arithmetic for quantised models differs from TensorFlow Lite's by nature.
+    run("onnxruntime", 0.8);
+}

@@ -70,7 +70,7 @@ impl Unpacker<'_> {
             match entry.header().entry_type() {
                 tar::EntryType::Directory => {}
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
-                    self.file(&path, &mut entry)?
+                    self.file(&path, &mut entry)?;
                 }
                 tar::EntryType::XGlobalHeader => {}
                 kind => return Err(format!("'{}' is a {kind:?}, not a file", path.display())),

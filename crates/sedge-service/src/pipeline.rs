@@ -99,7 +99,7 @@ impl Pipeline {
             picture_input: picture.as_ref().ok().map(|path| path.input),
             labels: label_list(&package.labels, session.outputs()),
         };
-        Ok(Self { info, session, picture, labels: package.labels, limits: options.limits.clone() })
+        Ok(Self { info, session, picture, labels: package.labels, limits: options.limits })
     }
 
     /// What would be done to a picture, step by step, in words.

@@ -1,0 +1,105 @@
+//! HTTP adapters over named services: the SageMaker Runtime dialect and the Open Inference
+//! Protocol.
+//!
+//! For: turning requests of existing clients into [`sedge_service::Request`]s and the answers back,
+//! with every size, wait and queue bounded. Not for: inference, models, configuration; an adapter
+//! knows the protocol and a [`Services`], nothing else.
+//!
+//! Read [`router`] first, then the modules `sagemaker` and `oip`, each of which says at its top
+//! what was chosen where the protocol leaves a choice.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware};
+use sedge_service::Services;
+
+mod body;
+mod coding;
+mod log;
+mod oip;
+mod sagemaker;
+mod server;
+mod trace;
+
+pub use server::serve;
+
+use crate::body::Budget;
+
+/// Limits and names of the HTTP surface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Largest request body in bytes, as sent and as decompressed.
+    pub max_body_bytes: u64,
+    /// Bytes that the bodies of all requests together may hold; a request that does not fit is
+    /// refused at once.
+    pub max_buffered_bytes: u64,
+    /// Name in the server's metadata.
+    pub server_name: String,
+    /// Version in the server's metadata.
+    pub server_version: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 64 << 20,
+            max_buffered_bytes: 256 << 20,
+            server_name: "sedge".into(),
+            server_version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+/// What every handler sees.
+#[derive(Debug)]
+struct App {
+    services: Arc<Services>,
+    options: Options,
+    budget: Budget,
+}
+
+impl App {
+    /// True when every service takes requests.
+    fn is_ready(&self) -> bool {
+        self.services.iter().all(|service| service.is_ready())
+    }
+
+    /// The names of all services, for messages.
+    fn names(&self) -> String {
+        self.services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// All protocols over one set of services.
+pub fn router(services: Arc<Services>, options: Options) -> Router {
+    let budget = Budget::new(options.max_buffered_bytes.max(options.max_body_bytes));
+    let app = Arc::new(App { services, options, budget });
+    Router::new()
+        .merge(sagemaker::routes())
+        .merge(oip::routes())
+        .fallback(|uri: Uri| async move { unrouted(&uri, StatusCode::NOT_FOUND) })
+        .method_not_allowed_fallback(|uri: Uri| async move {
+            unrouted(&uri, StatusCode::METHOD_NOT_ALLOWED)
+        })
+        .layer(middleware::from_fn(trace::observe))
+        .with_state(app)
+}
+
+/// The answer to a path or method that no protocol has, in the words of the nearest one.
+fn unrouted(uri: &Uri, status: StatusCode) -> Response {
+    let message = match status {
+        StatusCode::METHOD_NOT_ALLOWED => format!("{} does not take this method", uri.path()),
+        _ => format!("there is nothing at {}", uri.path()),
+    };
+    if uri.path().starts_with("/endpoints/") {
+        return sagemaker::Error::validation(status, message).into_response();
+    }
+    oip::Error::new(status, message).into_response()
+}
+
+#[cfg(test)]
+mod tests;

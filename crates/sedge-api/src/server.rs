@@ -1,0 +1,108 @@
+//! The accept loop: bounded connections, bounded waits, and an end that finishes what runs.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::log;
+
+/// Connections open at once; more wait in the kernel's queue, which is bounded too.
+const MAX_CONNECTIONS: usize = 1024;
+/// Longest time for a request's head, and so for a kept connection without a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// Longest wait for running requests at the end: the longest a request may take, and a little.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(65);
+/// Pause after a failed accept, which mostly means that file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` is ready, then takes no more connections, answers what runs and returns.
+///
+/// # Errors
+/// When the listener's address cannot be read; a failing connection is only logged.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    listener.local_addr()?;
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stop, _) = watch::channel(());
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                tokio::spawn(connection(stream, router.clone(), stop.subscribe(), slot));
+            }
+            Err(error) => {
+                log::accept_failed(&error);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let open = || MAX_CONNECTIONS - slots.available_permits();
+    log::draining(open());
+    stop.send_replace(());
+    if tokio::time::timeout(DRAIN_TIMEOUT, stop.closed()).await.is_err() {
+        log::drain_gave_up(open());
+    }
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = match slots.clone().try_acquire_owned() {
+        Ok(slot) => slot,
+        Err(_) => {
+            log::connections_exhausted(MAX_CONNECTIONS);
+            slots.clone().acquire_owned().await.map_err(io::Error::other)?
+        }
+    };
+    let (stream, _) = listener.accept().await?;
+    // An answer is one small write; waiting for more to join it only adds latency.
+    stream.set_nodelay(true)?;
+    Ok((stream, slot))
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    mut stop: watch::Receiver<()>,
+    _slot: OwnedSemaphorePermit,
+) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(256 << 10)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = stop.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        log::connection_failed(peer, &error);
+    }
+}

@@ -201,6 +201,30 @@ impl Package {
         }
     }
 
+    /// Every setting that takes part in a prediction: the stated ones and, with the origin
+    /// `default`, those that nobody stated.
+    pub fn effective_settings(&self) -> Result<Settings, Incomplete> {
+        let (specs, decoder) = self.pipeline()?;
+        let mut stated = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            if let InputSpec::Image(image) = spec {
+                stated.push((format!("input.{index}"), Value::try_from(image)));
+            }
+        }
+        stated.push(("decoder".to_owned(), Value::try_from(&decoder)));
+        let mut defaults = Settings::default();
+        for (prefix, value) in stated {
+            if let Ok(value) = value {
+                defaults.set_tree(&prefix, &value, &Origin::Default);
+            }
+        }
+        let mut all = self.settings.clone();
+        for (key, setting) in defaults.iter().filter(|(key, _)| self.settings.get(key).is_none()) {
+            all.set(key, shortest(&setting.value), Origin::Default);
+        }
+        Ok(all)
+    }
+
     fn missing(&self, key: &str) -> Missing {
         let known = known_key(key);
         Missing {
@@ -314,6 +338,17 @@ struct Parts<'a> {
     manifest: Option<Manifest>,
     overrides: &'a [(String, Value, Origin)],
     unpacked: Option<TempDir>,
+}
+
+/// A value whose floats came from `f32`, as a person would write them: 0.1, not 0.10000000149.
+fn shortest(value: &Value) -> Value {
+    match value {
+        Value::Float(x) => {
+            (*x as f32).to_string().parse().map_or_else(|_| value.clone(), Value::Float)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(shortest).collect()),
+        other => other.clone(),
+    }
 }
 
 /// `input.mean` means the first input's.

@@ -78,7 +78,8 @@ impl Settings {
         }
     }
 
-    fn set_tree(&mut self, key: &str, value: &Value, origin: &Origin) {
+    /// Sets every leaf of a value that stands under a key.
+    pub(crate) fn set_tree(&mut self, key: &str, value: &Value, origin: &Origin) {
         match value {
             Value::Table(table) => {
                 for (name, value) in table {

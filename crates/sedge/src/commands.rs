@@ -1,0 +1,18 @@
+//! One file per command.
+
+pub(crate) mod infer;
+pub(crate) mod model;
+pub(crate) mod serve;
+
+use clap::ValueEnum;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document per line.
+    Jsonl,
+}

@@ -1,0 +1,345 @@
+use std::collections::HashSet;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sedge_engine::Registry;
+use sedge_package::{Package, Settings, service_name};
+use sedge_service::{LoadOptions, Pipeline, Prediction, Request, Runner};
+use sedge_vision::{Answer, DecodeLimits, Selection, decode, draw, encode_png};
+use serde::Serialize;
+
+use super::Format;
+use crate::overrides::OverrideFlags;
+use crate::pictures::{self, Source};
+use crate::table::{self, Align};
+
+/// Classes that are shown when nobody asks for more.
+const TOP_CLASSES: usize = 5;
+
+/// Commands that take longer than this show a progress bar on a terminal.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Say what is in pictures
+///
+/// MODEL is a model file (.tflite, .onnx), a package directory with a model.toml, or an archive of
+/// one. What nobody says about how the model wants its pictures is asked for, never guessed.
+#[derive(Debug, Args)]
+pub(crate) struct Infer {
+    /// Model file, package directory or archive
+    model: PathBuf,
+    /// JPEG or PNG files, directories of them, or - for standard input
+    #[arg(required = true)]
+    image: Vec<PathBuf>,
+    /// How results are printed [default: table on a terminal, else jsonl]
+    #[arg(long)]
+    format: Option<Format>,
+    /// At most so many classes or objects per picture [default: 5 classes, all objects]
+    #[arg(long, short = 'k', value_name = "N")]
+    top_k: Option<usize>,
+    /// Lowest score that is shown [default: the decoder's own]
+    #[arg(long, short = 't', value_name = "SCORE", value_parser = score)]
+    threshold: Option<f32>,
+    /// Write copies of the pictures with the results drawn into them
+    #[arg(long, value_name = "DIR")]
+    draw: Option<PathBuf>,
+    /// Show where the time went
+    #[arg(long)]
+    timings: bool,
+    /// Show exactly what was done to each picture, and who said so
+    #[arg(long)]
+    explain: bool,
+    /// Engine: auto, native or onnxruntime
+    #[arg(long, default_value = "auto")]
+    engine: String,
+    /// Threads for inference [default: the processors this process may use]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Largest picture that is decoded, in megapixels
+    #[arg(long, value_name = "MP", default_value_t = 64)]
+    max_megapixels: u64,
+    #[command(flatten)]
+    overrides: OverrideFlags,
+}
+
+fn score(text: &str) -> Result<f32, String> {
+    let score: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if score.is_finite() { Ok(score) } else { Err("not a finite number".into()) }
+}
+
+/// A prediction with, when asked for, how its picture was prepared.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    prediction: &'a Prediction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Explained>,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    steps: Vec<String>,
+    settings: Vec<ExplainedSetting>,
+}
+
+#[derive(Serialize)]
+struct ExplainedSetting {
+    key: String,
+    value: serde_json::Value,
+    origin: String,
+}
+
+impl Infer {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let sources = pictures::collect(&self.image)?;
+        let package = Package::open(&self.model, &self.overrides.overrides()?)?;
+        let settings = package.effective_settings()?;
+        let options = LoadOptions {
+            engine: self.engine.clone(),
+            threads: self.threads.unwrap_or_else(sedge_engine::available_threads),
+            limits: DecodeLimits { max_pixels: self.max_megapixels.saturating_mul(1_000_000) },
+        };
+        let pipeline = Pipeline::load(package, &Registry::new(None), &options)?;
+        if let Some(directory) = &self.draw {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        let mut printer = Printer::new(self.format());
+        let mut progress = Progress::new(sources.len() as u64);
+        let mut drawn = HashSet::new();
+        let mut failed = 0;
+        for source in &sources {
+            let done = self.one(source, &pipeline, &settings, &mut printer, &progress, &mut drawn);
+            if let Err(error) = done {
+                if is_broken_pipe(&error) {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                failed += 1;
+                progress.hidden(|| crate::report(&error.context(source.name())));
+            }
+            progress.step();
+        }
+        progress.finish();
+        printer.finish()?;
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn format(&self) -> Format {
+        let terminal = std::io::stdout().is_terminal();
+        self.format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl })
+    }
+
+    fn one(
+        &self,
+        source: &Source,
+        pipeline: &Pipeline,
+        settings: &Settings,
+        printer: &mut Printer,
+        progress: &Progress,
+        drawn: &mut HashSet<PathBuf>,
+    ) -> Result<()> {
+        let bytes = source.read()?;
+        let mut request = Request::picture(service_name(&self.model)?, bytes.clone());
+        request.image = Some(source.name());
+        let classes = pipeline.info().task == "image-classification";
+        let top_k = self.top_k.or(classes.then_some(TOP_CLASSES));
+        request.selection = Selection { threshold: self.threshold, top_k };
+        let response = pipeline.run(&request)?;
+        let prediction = response.prediction.context("the model gave no prediction")?;
+        if let Some(directory) = &self.draw {
+            let path = free_path(directory, &source.name(), drawn);
+            self.write_drawing(&path, &bytes, &prediction)?;
+        }
+        let explain = match self.explain {
+            true => Some(explained(pipeline.explain(&bytes)?, settings)?),
+            false => None,
+        };
+        let printed = Printed { prediction: &prediction, explain };
+        progress.hidden(|| printer.print(&printed, self.timings))
+    }
+
+    fn write_drawing(&self, path: &Path, bytes: &[u8], prediction: &Prediction) -> Result<()> {
+        let limits = DecodeLimits { max_pixels: self.max_megapixels.saturating_mul(1_000_000) };
+        let mut picture = decode(bytes, &limits)?.upright().into_rgb();
+        let answer = match (&prediction.classes, &prediction.objects) {
+            (Some(classes), _) => Answer::Classes(classes.clone()),
+            (_, Some(objects)) => Answer::Objects(objects.clone()),
+            _ => Answer::Objects(Vec::new()),
+        };
+        draw(&mut picture.pixels, picture.width, picture.height, &answer)?;
+        let png = encode_png(picture.width, picture.height, &picture.pixels)?;
+        std::fs::write(path, png).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
+}
+
+/// `photos/cat.jpg` is drawn as `cat.png`, a second `cat` as `cat-2.png`.
+fn free_path(directory: &Path, name: &str, taken: &mut HashSet<PathBuf>) -> PathBuf {
+    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = if name == "-" { "stdin".into() } else { stem };
+    let mut path = directory.join(format!("{stem}.png"));
+    let mut number = 2;
+    while !taken.insert(path.clone()) {
+        path = directory.join(format!("{stem}-{number}.png"));
+        number += 1;
+    }
+    path
+}
+
+fn explained(steps: Vec<String>, settings: &Settings) -> Result<Explained> {
+    let mut shown = Vec::new();
+    for (key, setting) in settings.iter() {
+        // Long lists (labels, anchors) are told by their length.
+        let value = match &setting.value {
+            toml::Value::Array(items) if items.len() > 12 => {
+                format!("{} entries", items.len()).into()
+            }
+            value => serde_json::to_value(value)?,
+        };
+        let origin = setting.origin.to_string();
+        shown.push(ExplainedSetting { key: key.replace(".0.", "."), value, origin });
+    }
+    Ok(Explained { steps, settings: shown })
+}
+
+/// Prints predictions to standard output as they come.
+struct Printer {
+    format: Format,
+    count: usize,
+}
+
+impl Printer {
+    fn new(format: Format) -> Self {
+        Self { format, count: 0 }
+    }
+
+    fn print(&mut self, printed: &Printed<'_>, timings: bool) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        match self.format {
+            Format::Table => {
+                let gap = if self.count > 0 { "\n" } else { "" };
+                write!(out, "{gap}{}", as_table(printed, timings, self.count == 0))?;
+            }
+            Format::Jsonl => writeln!(out, "{}", serde_json::to_string(printed)?)?,
+            Format::Json => {
+                let start = if self.count == 0 { "[\n" } else { ",\n" };
+                write!(out, "{start}{}", serde_json::to_string_pretty(printed)?)?;
+            }
+        }
+        out.flush()?;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<()> {
+        if self.format == Format::Json {
+            let end = if self.count == 0 { "[]" } else { "\n]" };
+            writeln!(std::io::stdout().lock(), "{end}")?;
+        }
+        Ok(())
+    }
+}
+
+fn as_table(printed: &Printed<'_>, timings: bool, first: bool) -> String {
+    let prediction = printed.prediction;
+    let mut text = format!("{}\n", prediction.image.as_deref().unwrap_or("-"));
+    let label = |label: &Option<String>, index: usize| match label {
+        Some(label) if !label.is_empty() => label.clone(),
+        _ => format!("class {index}"),
+    };
+    let mut rows = Vec::new();
+    for class in prediction.classes.iter().flatten() {
+        rows.push(vec![label(&class.label, class.index), format!("{:.3}", class.score)]);
+    }
+    for object in prediction.objects.iter().flatten() {
+        let span = |axis: char, from: f32, to: f32| format!("{axis} {from:.0}..{to:.0}");
+        rows.push(vec![
+            label(&object.label, object.index),
+            format!("{:.3}", object.score),
+            span('x', object.bounds.xmin, object.bounds.xmax),
+            span('y', object.bounds.ymin, object.bounds.ymax),
+        ]);
+    }
+    for output in prediction.outputs.iter().flatten() {
+        let shape: Vec<String> = output.shape.iter().map(ToString::to_string).collect();
+        let head: Vec<String> = output.data.iter().take(6).map(|x| format!("{x:.4}")).collect();
+        let more = if output.data.len() > 6 { ", ..." } else { "" };
+        let values = format!("[{}{more}]", head.join(", "));
+        rows.push(vec![output.name.clone(), output.dtype.to_string(), shape.join("x"), values]);
+    }
+    if rows.is_empty() {
+        text.push_str("  nothing found\n");
+    }
+    let aligns = [Align::Left, Align::Right];
+    text.push_str(&table::lines(&rows, &aligns, "  "));
+    if timings {
+        let t = &prediction.timings_us;
+        let ms = |us: u64| format!("{:.1} ms", us as f64 / 1000.0);
+        text.push_str(&format!(
+            "  decode {}, preprocess {}, inference {}, postprocess {}, total {}\n",
+            ms(t.decode),
+            ms(t.preprocess),
+            ms(t.inference),
+            ms(t.postprocess),
+            ms(t.total)
+        ));
+    }
+    if let Some(explain) = &printed.explain {
+        text.push_str("  what was done\n");
+        for (number, step) in explain.steps.iter().enumerate() {
+            text.push_str(&format!("    {}. {step}\n", number + 1));
+        }
+        if !first {
+            return text;
+        }
+        text.push_str("  who said so, for all pictures\n");
+        let row = |s: &ExplainedSetting| vec![s.key.clone(), s.value.to_string(), s.origin.clone()];
+        let rows: Vec<_> = explain.settings.iter().map(row).collect();
+        text.push_str(&table::lines(&rows, &[], "    "));
+    }
+    text
+}
+
+/// A bar that appears on a terminal once the work has taken a while.
+struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(length: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+        let style = "{bar:30} {pos}/{len} pictures, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Self { bar, started: Instant::now(), shown: false }
+    }
+
+    fn step(&mut self) {
+        self.bar.inc(1);
+        let late = self.started.elapsed() > PATIENCE;
+        if late && !self.shown && self.bar.length() > Some(1) && std::io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.shown = true;
+        }
+    }
+
+    /// Runs something that writes to the terminal with the bar out of the way.
+    fn hidden<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.bar.suspend(act)
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

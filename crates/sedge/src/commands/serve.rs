@@ -1,0 +1,184 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use sedge_engine::Registry;
+use sedge_package::{Package, service_name};
+use sedge_service::{Limits, LoadOptions, Pipeline, Runner, Service, Services};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, ServiceConfig};
+use crate::logging::{self, LogFormat};
+use crate::overrides::{Override, OverrideFlags};
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// Answer requests over HTTP
+///
+/// Each model becomes a named service under POST /endpoints/NAME/invocations (SageMaker Runtime)
+/// and /v2/models/NAME (Open Inference Protocol). SIGTERM and SIGINT finish what runs and exit 0.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Model files, package directories or archives
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    model: Vec<PathBuf>,
+    /// Name of the service, once per model in their order [default: made from the file's name]
+    #[arg(long, conflicts_with = "config")]
+    name: Vec<String>,
+    /// Configuration file (TOML) with any number of [[service]]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Form of the log on standard error
+    #[arg(long, default_value = "text")]
+    log_format: LogFormat,
+    /// Engine: auto, native or onnxruntime
+    #[arg(long, conflicts_with = "config")]
+    engine: Option<String>,
+    /// Threads of one inference [default: the processors this process may use]
+    #[arg(long, value_name = "N", conflicts_with = "config")]
+    threads: Option<usize>,
+    /// Requests that may wait per service; one more is answered 429 [default: 128]
+    #[arg(long, value_name = "N", conflicts_with = "config")]
+    queue: Option<usize>,
+    /// Requests that run side by side per service [default: the processors, at least 2]
+    #[arg(long, value_name = "N", conflicts_with = "config")]
+    instances: Option<usize>,
+    /// Most milliseconds between admission and answer [default: 60000]
+    #[arg(long, value_name = "MS", conflicts_with = "config")]
+    timeout_ms: Option<u64>,
+    /// Largest request body in MiB [default: 64]
+    #[arg(long, value_name = "MIB")]
+    max_body_mib: Option<u64>,
+    #[command(flatten)]
+    overrides: OverrideFlags,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        logging::install(self.log_format);
+        let config = self.config()?;
+        let registry = Registry::new(None);
+        let flags = self.overrides.overrides()?;
+        let mut services = Services::default();
+        for section in &config.service {
+            let service = start(section, &flags, &registry)
+                .with_context(|| section.model.display().to_string())?;
+            services.add(service)?;
+        }
+        let listen = match (&self.listen, &config.listen) {
+            (Some(listen), _) => *listen,
+            (None, text) => {
+                let text = text.as_deref().unwrap_or(DEFAULT_LISTEN);
+                text.parse().with_context(|| format!("listen = \"{text}\" is no ADDRESS:PORT"))?
+            }
+        };
+        let max_body_mib = self.max_body_mib.or(config.max_body_mib);
+        // One thread per core would only take time from the inference threads.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(sedge_engine::available_threads().min(2))
+            .enable_all()
+            .build()?;
+        let services = Arc::new(services);
+        runtime.block_on(serve(services.clone(), listen, max_body_mib))?;
+        services.stop();
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn config(&self) -> Result<Config> {
+        if let Some(path) = &self.config {
+            return Config::read(path);
+        }
+        if self.name.len() > self.model.len() {
+            bail!("{} names are given for {} models", self.name.len(), self.model.len());
+        }
+        let section = |(index, model): (usize, &PathBuf)| ServiceConfig {
+            name: self.name.get(index).cloned(),
+            model: model.clone(),
+            engine: self.engine.clone(),
+            threads: self.threads,
+            instances: self.instances,
+            queue: self.queue,
+            timeout_ms: self.timeout_ms,
+            labels: None,
+            label_offset: None,
+            input: toml::Table::new(),
+            decoder: toml::Table::new(),
+        };
+        let service = self.model.iter().enumerate().map(section).collect();
+        Ok(Config { service, ..Config::default() })
+    }
+}
+
+fn start(section: &ServiceConfig, flags: &[Override], registry: &Registry) -> Result<Service> {
+    let started = Instant::now();
+    let overrides: Vec<_> = section.overrides().into_iter().chain(flags.iter().cloned()).collect();
+    let package = Package::open(&section.model, &overrides)?;
+    let name = match &section.name {
+        Some(name) => name.clone(),
+        None => service_name(&section.model)?,
+    };
+    if let Err(incomplete) = package.pipeline() {
+        tracing::warn!(service = name, "takes raw tensors only: {incomplete}");
+    }
+    let defaults = LoadOptions::default();
+    let options = LoadOptions {
+        engine: section.engine.clone().unwrap_or(defaults.engine),
+        threads: section.threads.unwrap_or(defaults.threads),
+        limits: defaults.limits,
+    };
+    let pipeline = Pipeline::load(package, registry, &options)?;
+    let info = pipeline.info();
+    let load_ms = started.elapsed().as_millis() as u64;
+    let model = format!("{}@{}", info.name, info.identity);
+    tracing::info!(
+        service = name,
+        model,
+        engine = info.engine,
+        task = info.task,
+        load_ms,
+        "loaded"
+    );
+    let defaults = Limits::default();
+    let limits = Limits {
+        queue: section.queue.unwrap_or(defaults.queue),
+        instances: section.instances.unwrap_or(defaults.instances),
+        timeout_ms: section.timeout_ms.unwrap_or(defaults.timeout_ms),
+    };
+    Ok(Service::start(name, Arc::new(pipeline), limits)?)
+}
+
+async fn serve(
+    services: Arc<Services>,
+    listen: SocketAddr,
+    max_body_mib: Option<u64>,
+) -> Result<()> {
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}. Hint: another server may use the port; choose one with --listen")
+    })?;
+    let address = listener.local_addr()?;
+    let mut options = sedge_api::Options::default();
+    if let Some(mib) = max_body_mib {
+        options.max_body_bytes = mib << 20;
+    }
+    let router = sedge_api::router(services, options);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async move {
+        let signal = tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping: finishing what runs");
+    };
+    tracing::info!(address = %address, "listening");
+    sedge_api::serve(listener, router, stop).await?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The configuration file of `sedge serve --config`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sedge_package::{Origin, nearest_key};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::overrides::Override;
+
+/// `sedge.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Address of the HTTP server.
+    pub(crate) listen: Option<String>,
+    /// Largest request body in MiB.
+    pub(crate) max_body_mib: Option<u64>,
+    /// The services.
+    pub(crate) service: Vec<ServiceConfig>,
+}
+
+/// `[[service]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServiceConfig {
+    /// Name; by default made from the model's file name.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Model file, package directory or archive; relative to the configuration file.
+    pub(crate) model: PathBuf,
+    /// Engine, `auto` by default.
+    #[serde(default)]
+    pub(crate) engine: Option<String>,
+    /// Threads of one inference.
+    #[serde(default)]
+    pub(crate) threads: Option<usize>,
+    /// Requests that run side by side.
+    #[serde(default)]
+    pub(crate) instances: Option<usize>,
+    /// Requests that may wait.
+    #[serde(default)]
+    pub(crate) queue: Option<usize>,
+    /// Most milliseconds between admission and answer.
+    #[serde(default)]
+    pub(crate) timeout_ms: Option<u64>,
+    /// Labels file, relative to the configuration file.
+    #[serde(default)]
+    pub(crate) labels: Option<PathBuf>,
+    /// Output index of the first label.
+    #[serde(default)]
+    pub(crate) label_offset: Option<i64>,
+    /// Overrides of the first input's keys of `model.toml`.
+    #[serde(default)]
+    pub(crate) input: Table,
+    /// Overrides of the decoder's keys of `model.toml`.
+    #[serde(default)]
+    pub(crate) decoder: Table,
+}
+
+impl Config {
+    /// Reads a configuration file; paths in it are relative to it.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config = Self::parse(&text).with_context(|| path.display().to_string())?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        for service in &mut config.service {
+            service.model = base.join(&service.model);
+            service.labels = service.labels.take().map(|labels| base.join(labels));
+        }
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| explain(&error))?;
+        if config.service.is_empty() {
+            bail!("no [[service]] is configured. Hint: add [[service]] with model = \"path\"");
+        }
+        Ok(config)
+    }
+}
+
+impl ServiceConfig {
+    /// The settings of the model that this section overrides.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        let mut all = Vec::new();
+        let mut say = |key: String, value: Value| {
+            let origin = Origin::Configuration(key.clone());
+            all.push((key, value, origin));
+        };
+        if let Some(labels) = &self.labels {
+            say("model.labels".into(), labels.display().to_string().into());
+        }
+        if let Some(offset) = self.label_offset {
+            say("model.label_offset".into(), offset.into());
+        }
+        for (section, table) in [("input.0", &self.input), ("decoder", &self.decoder)] {
+            leaves(section, table, &mut say);
+        }
+        all
+    }
+}
+
+fn leaves(prefix: &str, table: &Table, say: &mut impl FnMut(String, Value)) {
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => leaves(&format!("{prefix}.{key}"), inner, say),
+            leaf => say(format!("{prefix}.{key}"), leaf.clone()),
+        }
+    }
+}
+
+/// Turns "unknown field `x`, expected one of ..." into a hint with the nearest key.
+fn explain(error: &toml::de::Error) -> anyhow::Error {
+    let message = error.to_string();
+    let quoted: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((field, known)) if error.message().starts_with("unknown field") => {
+            let near = nearest_key(field, known.iter().copied());
+            let hint = near.map_or_else(
+                || format!("known keys: {}", known.join(", ")),
+                |near| format!("did you mean '{near}'?"),
+            );
+            anyhow::anyhow!("{message} Hint: {hint}")
+        }
+        _ => anyhow::anyhow!(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_become_overrides() {
+        let text = "[[service]]\nname = 'cats'\nmodel = 'm'\ninput = { mean = [1.0] }\n\
+                    [service.decoder]\nkind = 'grid'\nnms = { iou_threshold = 0.5 }";
+        let config = Config::parse(text).unwrap();
+        let keys: Vec<_> = config.service[0].overrides().into_iter().map(|(key, ..)| key).collect();
+        assert_eq!(keys, ["input.0.mean", "decoder.kind", "decoder.nms.iou_threshold"]);
+    }
+
+    #[test]
+    fn mistakes_get_a_hint() {
+        for (text, word) in [
+            ("[[service]]\nmodel = 'm'\ntimeuot_ms = 1", "timeout_ms"),
+            ("listen = '127.0.0.1:1'", "[[service]]"),
+            ("[[service]]\nname = 'x'", "model"),
+        ] {
+            let message = format!("{:#}", Config::parse(text).unwrap_err());
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

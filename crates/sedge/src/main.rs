@@ -1,0 +1,59 @@
+//! `sedge`: runs cloud-trained vision models at the edge.
+//!
+//! The only place that wires the crates together; one file per command in `commands/`.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod config;
+mod logging;
+mod overrides;
+mod pictures;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs cloud-trained vision models at the edge.
+///
+/// Exit codes: 0 all done, 1 something failed, 2 the command line was not understood.
+#[derive(Debug, Parser)]
+#[command(name = "sedge", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sedge infer mobilenet.tflite cat.jpg             what is in a picture
+  sedge infer detector/ photos/ --draw marked/     boxes drawn into copies of all pictures
+  sedge serve mobilenet.tflite                     the same over HTTP
+  sedge model inspect mobilenet.tflite             what the file knows about itself";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Infer(commands::infer::Infer),
+    Serve(commands::serve::Serve),
+    #[command(subcommand)]
+    Model(commands::model::Model),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Infer(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Model(command) => command.run(),
+    };
+    done.unwrap_or_else(|error| {
+        report(&error);
+        ExitCode::FAILURE
+    })
+}
+
+/// An error as a person reads it: what failed on the first line, the hint on its own.
+#[allow(clippy::print_stderr)]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {}", format!("{error:#}").replace(" Hint: ", "\nHint: "));
+}

@@ -1,0 +1,75 @@
+//! Tables that line up, for people.
+
+use unicode_width::UnicodeWidthStr;
+
+/// How a column's cells stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// Rows as text: columns padded to their widest cell, two spaces between, no trailing blanks.
+pub(crate) fn lines(rows: &[Vec<String>], aligns: &[Align], indent: &str) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = indent.to_owned();
+        for (column, cell) in row.iter().enumerate() {
+            if column > 0 {
+                line.push_str("  ");
+            }
+            let blanks = " ".repeat(widths[column] - cell.width());
+            match aligns.get(column) {
+                Some(Align::Right) => line.extend([blanks.as_str(), cell]),
+                _ => line.extend([cell.as_str(), &blanks]),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A large number with thin groups: `3 538 984`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes for people: `3.4 MiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_for_wide_letters_too() {
+        let row = |cells: [&str; 2]| cells.map(String::from).to_vec();
+        let rows = [row(["猫", "0.9"]), row(["dog", "10"])];
+        assert_eq!(lines(&rows, &[Align::Left, Align::Right], "  "), "  猫   0.9\n  dog   10\n");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([grouped(7), grouped(1234), grouped(3_538_984)], ["7", "1 234", "3 538 984"]);
+    }
+}

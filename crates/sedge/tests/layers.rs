@@ -1,6 +1,8 @@
 //! The crates depend on each other as ARCHITECTURE.md says: only downwards in its table, and only
 //! on what the row names.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

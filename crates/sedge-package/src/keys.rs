@@ -112,3 +112,20 @@ pub fn nearest_key<'a>(
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented() {
+        let page = include_str!("../../../docs/model-package.md");
+        for key in KEYS {
+            let name = key.path.rsplit('.').next().unwrap_or_default();
+            assert!(page.contains(&format!("`{name}`")), "{} is missing", key.path);
+            if let Some(flag) = key.flag.filter(|flag| *flag != "decoder" && *flag != "activation") {
+                assert!(page.contains(&format!("`--{flag}`")), "--{flag} is missing");
+            }
+        }
+    }
+}

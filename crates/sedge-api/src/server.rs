@@ -13,7 +13,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+mod patience;
+
 use crate::log;
+use patience::Patience;
 
 /// Connections open at once; more wait in the kernel's queue, which is bounded too.
 const MAX_CONNECTIONS: usize = 1024;
@@ -93,7 +96,7 @@ async fn connection(
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(256 << 10)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Patience::new(stream)), service)
     );
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -29,9 +29,10 @@ QUANTISED = {"mobilenet-v2", "ssd-mobilenet-v1-coco"}
 
 
 def expected_by_engine(model):
-    """A parameter that may fail as long as the engine has no exact integer kernels."""
+    """A model or case as a parameter that may fail as long as the engine has no exact integer kernels."""
     why = pytest.mark.xfail(reason="this engine has no exact integer kernels", strict=False)
-    return pytest.param(model, marks=[why] if str(model).startswith(tuple(QUANTISED)) else [], id=str(model))
+    marks = [why] if str(model).startswith(tuple(QUANTISED)) else []
+    return pytest.param(model, marks=marks, id=str(model))
 
 
 @dataclass

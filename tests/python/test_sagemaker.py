@@ -19,7 +19,7 @@ def invoke(runtime, service, body, **options):
     return runtime.invoke_endpoint(EndpointName=service, Body=body, **options)
 
 
-@pytest.mark.parametrize("case", map(expected_by_engine, cases(CLASSIFIERS)))
+@pytest.mark.parametrize("case", [expected_by_engine(one) for one in cases(CLASSIFIERS)])
 def test_classes_equal_the_reference(runtime, case):
     response = invoke(runtime, case.model, case.body, ContentType=case.content_type)
     body = response["Body"].read()
@@ -32,7 +32,7 @@ def test_classes_equal_the_reference(runtime, case):
     assert response["ResponseMetadata"]["RequestId"]
 
 
-@pytest.mark.parametrize("case", map(expected_by_engine, cases(DETECTORS)))
+@pytest.mark.parametrize("case", [expected_by_engine(one) for one in cases(DETECTORS)])
 def test_objects_equal_the_reference(runtime, case):
     response = invoke(runtime, case.model, case.body, ContentType=case.content_type)
     rows = json.loads(response["Body"].read())["prediction"]
@@ -66,7 +66,7 @@ def test_classes_equal_pillow_and_onnxruntime(runtime, image):
     np.testing.assert_allclose(scores, expected[0], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("service", map(expected_by_engine, DETECTORS))
+@pytest.mark.parametrize("service", [expected_by_engine(one) for one in DETECTORS])
 def test_a_gray_picture_is_one_with_three_equal_channels(runtime, service):
     gray = upright("face.jpg").convert("L")
     answers = [

@@ -7,7 +7,7 @@ mod layout;
 mod qlinear;
 
 pub use cleanup::clean;
-pub use expand::{ExpandError, expand, remaining_custom_operators};
+pub use expand::{ExpandError, expand, expand_quantized, remaining_custom_operators};
 pub use layout::{Transposed, sink_transposes};
 
 use crate::{Graph, GraphError, shapes};

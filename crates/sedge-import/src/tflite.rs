@@ -171,6 +171,8 @@ pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
         })?;
     }
     let mut graph = context.finish()?;
+    // Engines with integer kernels round as the graph's own framework does.
+    graph.metadata.insert("sedge.rounding".to_owned(), "tflite".to_owned());
     if let Some(description) = &model.description {
         graph.metadata.insert("description".to_owned(), description.clone());
     }

@@ -21,9 +21,7 @@ pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
     for node in std::mem::take(&mut graph.nodes) {
         let expanded = match (node.domain.as_str(), node.op.as_str()) {
             (SEDGE_DOMAIN, "DetectionPostProcess") => detection::expand(graph, &node),
-            ("" | "com.microsoft", op) if op.starts_with("QLinear") => {
-                qlinear::expand(graph, &node)
-            }
+            _ if is_fused_integer(&node) => qlinear::expand(graph, &node),
             _ => {
                 graph.nodes.push(node);
                 continue;
@@ -35,6 +33,23 @@ pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
     }
     graph.sort()?;
     Ok(())
+}
+
+/// Replaces only the fused integer operators, for engines that know the rest of [`expand`]'s.
+pub fn expand_quantized(graph: &mut Graph) -> Result<(), ExpandError> {
+    for node in std::mem::take(&mut graph.nodes) {
+        if is_fused_integer(&node) {
+            qlinear::expand(graph, &node).ok_or(ExpandError::NoExpansion(node.op))?;
+        } else {
+            graph.nodes.push(node);
+        }
+    }
+    graph.sort()?;
+    Ok(())
+}
+
+fn is_fused_integer(node: &Node) -> bool {
+    matches!(node.domain.as_str(), "" | "com.microsoft") && node.op.starts_with("QLinear")
 }
 
 /// Operators outside the default ONNX domain that are left, with their counts.

@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(feature = "native")]
+mod native;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod prepare;
@@ -18,6 +20,8 @@ mod session;
 mod threads;
 
 pub use error::{LoadError, RunError};
+#[cfg(feature = "native")]
+pub use native::Native;
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::Onnxruntime;
 pub use registry::{Registry, Status};

@@ -27,12 +27,15 @@ pub struct Status {
 impl Registry {
     /// Every engine of this build. `library_dir` is where runtimes installed by Sedge live.
     pub fn new(library_dir: Option<&Path>) -> Self {
-        let mut engines: Vec<Arc<dyn Engine>> = Vec::new();
-        #[cfg(feature = "rten")]
-        engines.push(Arc::new(crate::Rten));
-        #[cfg(feature = "onnxruntime")]
-        engines.push(Arc::new(crate::Onnxruntime::new(library_dir)));
-        let _ = library_dir;
+        let engines: Vec<Arc<dyn Engine>> = vec![
+            #[cfg(feature = "native")]
+            Arc::new(crate::Native),
+            // Without the integer kernels, what they hand on to is the embedded engine.
+            #[cfg(all(feature = "rten", not(feature = "native")))]
+            Arc::new(crate::Rten),
+            #[cfg(feature = "onnxruntime")]
+            Arc::new(crate::Onnxruntime::new(library_dir)),
+        ];
         Self { engines }
     }
 

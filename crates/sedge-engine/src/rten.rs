@@ -1,10 +1,11 @@
-//! The embedded engine: rten, pure Rust, runs everywhere.
+//! rten: pure Rust, runs everywhere; the embedded engine's way of computing with floats.
 
 use std::sync::Arc;
 
 use ::rten::{ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::TensorView;
 use rten_tensor::prelude::*;
+use sedge_graph::Graph;
 use sedge_tensor::{DType, Tensor};
 
 use crate::error::contained;
@@ -16,7 +17,7 @@ const NAME: &str = "rten";
 /// rten's version, as pinned by the workspace's lock file.
 const VERSION: &str = "0.27";
 
-/// The embedded engine.
+/// rten by itself: quantised models run as floats between quantise and dequantise nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rten;
 
@@ -46,6 +47,17 @@ impl Engine for Rten {
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
         let Model::Graph(graph) = model;
+        self.load_in(Arc::new(ThreadPool::with_num_threads(options.threads.max(1))), graph)
+    }
+}
+
+impl Rten {
+    /// Loads a graph that will run in `pool`.
+    pub(crate) fn load_in(
+        self,
+        pool: Arc<ThreadPool>,
+        graph: Graph,
+    ) -> Result<Box<dyn Session>, LoadError> {
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
         let graph = prepare::plain(graph, NAME)?;
         let (file, weights) = prepare::with_weights_apart(&graph);
@@ -67,7 +79,7 @@ impl Engine for Rten {
             output_ids: ids(&outputs)?,
             inputs,
             outputs,
-            pool: Arc::new(ThreadPool::with_num_threads(options.threads.max(1))),
+            pool,
             model,
         }))
     }

@@ -1,0 +1,187 @@
+//! The embedded engine: integer operators in Sedge's own kernels, everything else in rten.
+//!
+//! A quantised graph becomes a line of steps. Where dequantise, operator and quantise nodes make one
+//! integer operator, its step computes on the bytes and rounds as the model's own framework does;
+//! what lies between such operators is cut out and loaded into rten. A graph without integers is
+//! one such section.
+
+mod affine;
+mod layer;
+mod lower;
+mod pattern;
+mod plan;
+mod segment;
+mod sink;
+mod step;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rten::ThreadPool;
+use sedge_graph::{Dim, Graph, passes, shapes};
+use sedge_kernels::Threads;
+use sedge_tensor::Tensor;
+
+use crate::error::contained;
+use crate::session::accept_all;
+use crate::{Engine, LoadError, LoadOptions, Model, Rten, RunError, Session, TensorInfo};
+use step::{Plan, State};
+
+const NAME: &str = "native";
+
+/// Input shapes whose plans are kept, when a model takes several.
+const MOST_PLANS: usize = 4;
+
+/// The embedded engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Native;
+
+impl Engine for Native {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> Result<String, LoadError> {
+        Ok(format!("{} (rten {})", env!("CARGO_PKG_VERSION"), Rten.version()?))
+    }
+
+    fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
+        let Model::Graph(mut graph) = model;
+        let integer = |node: &sedge_graph::Node| {
+            let op = node.op.as_str();
+            op.starts_with("QLinear")
+                || matches!(op, "QuantizeLinear" | "DequantizeLinear" | "DetectionPostProcess")
+        };
+        if !graph.nodes.iter().any(integer) {
+            return Rten.load(Model::Graph(graph), options);
+        }
+        let (inputs, outputs) = TensorInfo::of_graph(&graph);
+        passes::expand_quantized(&mut graph)?;
+        let threads = options.threads.max(1);
+        let pool = Arc::new(ThreadPool::with_num_threads(threads));
+        let mut session = NativeSession {
+            graph: Some(graph),
+            inputs,
+            outputs,
+            plans: Mutex::default(),
+            pool,
+            threads,
+        };
+        let fixed = session.inputs.iter().map(|info| {
+            info.shape.iter().map(Dim::fixed).collect::<Option<Vec<_>>>().filter(|_| info.ranked)
+        });
+        if let Some(shapes) = fixed.collect::<Option<Vec<_>>>() {
+            session.prepared(&shapes)?;
+            // No other shapes will come: the plan has what it needs of the weights.
+            session.graph = None;
+        } else {
+            // What cannot be loaded at all must say so now, whatever shapes come later.
+            let smallest: Vec<Vec<usize>> = session
+                .inputs
+                .iter()
+                .map(|info| info.shape.iter().map(|dim| dim.fixed().unwrap_or(1)).collect())
+                .collect();
+            session.prepared(&smallest)?;
+        }
+        Ok(Box::new(session))
+    }
+}
+
+struct NativeSession {
+    /// The graph, while shapes may come that no plan is for.
+    graph: Option<Graph>,
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+    plans: Mutex<Vec<Arc<Prepared>>>,
+    pool: Arc<ThreadPool>,
+    threads: usize,
+}
+
+/// What runs inputs of certain shapes.
+struct Prepared {
+    shapes: Vec<Vec<usize>>,
+    run: Run,
+}
+
+enum Run {
+    Plan {
+        plan: Plan,
+        states: Mutex<Vec<State>>,
+    },
+    /// The graph could not be cut into sections.
+    Whole(Box<dyn Session>),
+}
+
+impl std::fmt::Debug for NativeSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativeSession").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}
+
+impl NativeSession {
+    fn prepared(&self, shapes: &[Vec<usize>]) -> Result<Arc<Prepared>, LoadError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = plans.iter().position(|plan| plan.shapes == shapes) {
+            // Last used, last thrown out.
+            let plan = plans.remove(at);
+            plans.push(plan.clone());
+            return Ok(plan);
+        }
+        let refuse = |reason: &str| LoadError::Engine { engine: NAME, reason: reason.to_owned() };
+        let graph = self.graph.as_ref().ok_or_else(|| refuse("no plan is for these shapes"))?;
+        let build = || self.build(graph.clone(), shapes);
+        let run = contained(build).map_err(|reason| refuse(&reason)).and_then(|run| run)?;
+        let plan = Arc::new(Prepared { shapes: shapes.to_vec(), run });
+        if plans.len() == MOST_PLANS {
+            plans.remove(0);
+        }
+        plans.push(plan.clone());
+        Ok(plan)
+    }
+
+    fn build(&self, mut graph: Graph, shapes: &[Vec<usize>]) -> Result<Run, LoadError> {
+        let whole = graph.clone();
+        for (&input, shape) in graph.inputs.clone().iter().zip(shapes) {
+            graph.value_mut(input).shape = Some(shape.iter().map(|&n| Dim::Fixed(n)).collect());
+        }
+        graph.sort()?;
+        shapes::infer(&mut graph);
+        sink::sink_dequantize(&mut graph);
+        graph.sort()?;
+        shapes::infer(&mut graph);
+        let load = |section: Graph| Rten.load_in(self.pool.clone(), section);
+        Ok(match plan::plan(&graph, &load)? {
+            Some(plan) => Run::Plan { plan, states: Mutex::default() },
+            None => Run::Whole(load(whole)?),
+        })
+    }
+}
+
+impl Session for NativeSession {
+    fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
+        accept_all(&self.inputs, inputs)?;
+        let refuse = |reason: String| RunError::Engine { engine: NAME, reason };
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let prepared = self.prepared(&shapes).map_err(|error| refuse(error.to_string()))?;
+        let (plan, states) = match &prepared.run {
+            Run::Whole(session) => return session.run(inputs),
+            Run::Plan { plan, states } => (plan, states),
+        };
+        let spare = states.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut state = spare.unwrap_or_else(|| plan.state());
+        let threads = Threads::new(self.threads);
+        let mut run = || plan.run(&mut state, inputs, threads);
+        let run = || if self.threads == 1 { run() } else { self.pool.run(run) };
+        // A state that was left in the middle of a run is not used again.
+        let answer = contained(run).map_err(refuse)??;
+        states.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+        Ok(answer)
+    }
+}

@@ -123,7 +123,8 @@ mod tests {
         for key in KEYS {
             let name = key.path.rsplit('.').next().unwrap_or_default();
             assert!(page.contains(&format!("`{name}`")), "{} is missing", key.path);
-            if let Some(flag) = key.flag.filter(|flag| *flag != "decoder" && *flag != "activation") {
+            if let Some(flag) = key.flag.filter(|flag| *flag != "decoder" && *flag != "activation")
+            {
                 assert!(page.contains(&format!("`--{flag}`")), "--{flag} is missing");
             }
         }

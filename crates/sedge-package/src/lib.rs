@@ -13,13 +13,15 @@ mod init;
 mod keys;
 mod manifest;
 mod names;
+mod npz;
 mod open;
 mod settings;
 
 pub use error::{Incomplete, Missing, PackageError};
 pub use init::manifest_template;
 pub use keys::{KEYS, Key, known_key, nearest_key};
-pub use manifest::{Golden, GoldenSource, Manifest, ModelSection, Task, Tolerance};
+pub use manifest::{Golden, Manifest, ModelSection, Task, Tolerance};
 pub use names::{NameError, service_name, validate_service_name};
+pub use npz::read_npz;
 pub use open::{InputSpec, Package};
 pub use settings::{Origin, Setting, Settings};

@@ -61,15 +61,6 @@ pub struct Tolerance {
     pub quantisation_steps: Option<f32>,
 }
 
-/// What a golden case feeds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GoldenSource {
-    /// A picture file of the package.
-    Image(String),
-    /// A file of tensors of the package.
-    Tensors(String),
-}
-
 /// `[[golden]]`: a case with a known answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

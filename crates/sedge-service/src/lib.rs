@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod golden;
 mod pipeline;
 mod prediction;
 mod request;
@@ -16,6 +17,7 @@ mod runner;
 mod service;
 
 pub use error::RunnerError;
+pub use golden::{GoldenError, replay};
 pub use pipeline::{LoadOptions, OpenError, Pipeline};
 pub use prediction::{OutputTensor, Prediction, Timings};
 pub use request::{Payload, Request, Response};

@@ -200,3 +200,23 @@ fn models_are_inspected() {
     assert_eq!(value["inputs"][0]["shape"], serde_json::json!([1, 224, 224, 3]));
     assert_eq!(value["missing"], serde_json::json!([]));
 }
+
+#[test]
+fn golden_cases_are_replayed() {
+    let output = sedge(&["model", "validate", DETECTOR]);
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let none = sedge(&["model", "validate", "testdata/models/mnist"]);
+    assert_eq!(none.status.code(), Some(1));
+
+    // A package whose expectation is another model's does not hold.
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    let copied = Command::new("cp").arg("-r").arg(root().join(DETECTOR)).arg(&copy).status();
+    assert!(copied.unwrap().success());
+    let expected = copy.join("golden/face.json");
+    let moved = std::fs::read_to_string(&expected).unwrap().replacen("0.99", "0.89", 1);
+    std::fs::write(&expected, moved).unwrap();
+    let wrong = sedge(&["model", "validate", copy.to_str().unwrap()]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stdout).contains("0 of 1"), "{}", text(&wrong.stdout));
+}

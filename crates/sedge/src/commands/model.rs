@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use sedge_engine::TensorInfo;
+use sedge_engine::{Registry, TensorInfo};
 use sedge_graph::statistics;
 use sedge_package::{Package, manifest_template};
+use sedge_service::{LoadOptions, Pipeline, Runner, replay};
 use serde_json::{Value, json};
 
 use super::Format;
@@ -25,6 +26,14 @@ pub(crate) enum Model {
         format: Format,
         #[command(flatten)]
         overrides: OverrideFlags,
+    },
+    /// Replay the package's golden cases: does it still give the right answer here?
+    Validate {
+        /// Package directory or archive
+        model: PathBuf,
+        /// Engine: auto, native or onnxruntime
+        #[arg(long, default_value = "auto")]
+        engine: String,
     },
     /// Write a model.toml with everything that is known, to fill in
     Init {
@@ -48,12 +57,48 @@ impl Model {
                 let package = Package::open(&model, &overrides.overrides()?)?;
                 inspect(&package, format)
             }
+            Model::Validate { model, engine } => validate(&model, engine),
             Model::Init { model, output, force, overrides } => {
                 let package = Package::open(&model, &overrides.overrides()?)?;
                 init(&package, output, force)
             }
         }
     }
+}
+
+fn validate(model: &Path, engine: String) -> Result<ExitCode> {
+    let package = Package::open(model, &[])?;
+    if package.golden.is_empty() {
+        bail!(
+            "{} has no golden case. Hint: add one to its model.toml: a picture, and the prediction \
+             that `sedge infer --format json` gave where the answer was right",
+            model.display()
+        );
+    }
+    let (root, golden) = (package.root.clone(), package.golden.clone());
+    let options = LoadOptions { engine, ..LoadOptions::default() };
+    // The package stays open: an unpacked archive lives as long as it does.
+    let pipeline = Pipeline::open(&root, &[], &Registry::new(None), &options)?;
+    let mut out = std::io::stdout().lock();
+    let mut failed = 0;
+    for case in &golden {
+        let name = case.image.as_ref().or(case.tensors.as_ref()).unwrap_or(&case.expected);
+        match replay(&pipeline, &root, case) {
+            Ok(()) => writeln!(out, "ok      {name}")?,
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "failed  {name}: {error}")?;
+            }
+        }
+    }
+    let engine = &pipeline.info().engine;
+    writeln!(
+        out,
+        "{} of {} golden cases hold with engine {engine}",
+        golden.len() - failed,
+        golden.len()
+    )?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn inspect(package: &Package, format: Format) -> Result<ExitCode> {

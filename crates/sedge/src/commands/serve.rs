@@ -45,7 +45,7 @@ pub(crate) struct Serve {
     /// Threads of one inference [default: the processors this process may use]
     #[arg(long, value_name = "N", conflicts_with = "config")]
     threads: Option<usize>,
-    /// Requests that may wait per service; one more is answered 429 [default: 128]
+    /// Requests that may wait per service; one more is answered 503 at once [default: 128]
     #[arg(long, value_name = "N", conflicts_with = "config")]
     queue: Option<usize>,
     /// Requests that run side by side per service [default: the processors, at least 2]
@@ -167,7 +167,7 @@ async fn serve(
     let address = listener.local_addr()?;
     let mut options = sedge_api::Options::default();
     if let Some(mib) = max_body_mib {
-        options.max_body_bytes = mib << 20;
+        options.max_body_bytes = mib.saturating_mul(1 << 20);
     }
     let router = sedge_api::router(services, options);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

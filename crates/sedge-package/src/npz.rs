@@ -31,13 +31,13 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, PackageError> {
             return Err(refuse(format!("'{name}' is larger than {} MiB", MAX_BYTES >> 20)));
         }
         let tensor =
-            parse_npy(bytes.into()).map_err(|problem| refuse(format!("'{name}': {problem}")))?;
+            parse_npy(&bytes.into()).map_err(|problem| refuse(format!("'{name}': {problem}")))?;
         tensors.push((name.trim_end_matches(".npy").to_owned(), tensor));
     }
     Ok(tensors)
 }
 
-fn parse_npy(bytes: Bytes) -> Result<Tensor, String> {
+fn parse_npy(bytes: &Bytes) -> Result<Tensor, String> {
     let not = || "is no NumPy array".to_owned();
     if bytes.get(..6) != Some(b"\x93NUMPY") {
         return Err(not());
@@ -95,10 +95,10 @@ mod tests {
     #[test]
     fn arrays_are_read_and_broken_ones_refused() {
         let header = "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 1), }\n";
-        let tensor = parse_npy(npy(header, &[1, 0, 2, 0])).unwrap();
+        let tensor = parse_npy(&npy(header, &[1, 0, 2, 0])).unwrap();
         assert_eq!((tensor.shape(), tensor.to_i64()), (&[2, 1][..], Some(vec![1, 2])));
-        assert!(parse_npy(npy(header, &[1, 0])).is_err());
-        assert!(parse_npy(npy("{'descr': '>i2'", &[])).is_err());
-        assert!(parse_npy(Bytes::from_static(b"\x93NUMPY\x01\x00\xff\xff")).is_err());
+        assert!(parse_npy(&npy(header, &[1, 0])).is_err());
+        assert!(parse_npy(&npy("{'descr': '>i2'", &[])).is_err());
+        assert!(parse_npy(&Bytes::from_static(b"\x93NUMPY\x01\x00\xff\xff")).is_err());
     }
 }

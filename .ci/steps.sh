@@ -95,3 +95,8 @@ debian_packages() {
     "${apt[@]}" update > /dev/null \
         && "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" > /dev/null
 }
+
+# Builds `sedge` as the tests do, so that it is built once: a package alone gets other features.
+build_program() {
+    cargo test --workspace --locked --no-run --quiet
+}

@@ -135,27 +135,32 @@ impl Depthwise {
         let lanes = self.constants.len();
         let farthest = offsets.iter().max().copied().unwrap_or(0);
         assert!(farthest + output.len() + LANES <= bytes.len() && LANES <= SLACK);
+        #[cfg(target_arch = "x86_64")]
+        match self.requantize.level {
+            // SAFETY: the level was detected on this processor.
+            Level::Vnni => return unsafe { x86::run_vnni(self, bytes, offsets, output) },
+            // SAFETY: the level was detected on this processor.
+            Level::Avx2 => return unsafe { x86::run_avx2(self, bytes, offsets, output) },
+            Level::Portable => {}
+        }
         let mut lane = 0;
         for (block, output) in output.chunks_mut(LANES).enumerate() {
-            let at = block * LANES;
             let mut sums = [0; LANES];
             sums.copy_from_slice(&self.constants[lane..lane + LANES]);
-            accumulate(
-                self.requantize.level,
-                &bytes[at..],
-                offsets,
-                (&self.weights, lanes, lane),
-                &mut sums,
-            );
+            for (pair, offsets) in offsets.as_chunks::<2>().0.iter().enumerate() {
+                let [left, right] = offsets.map(|at| &bytes[at + block * LANES..][..LANES]);
+                let weights = &self.weights[(pair * lanes + lane) * 2..][..2 * LANES];
+                for (i, (sum, weights)) in
+                    sums.iter_mut().zip(weights.as_chunks::<2>().0).enumerate()
+                {
+                    let products = i32::from(left[i]) * i32::from(weights[0])
+                        + i32::from(right[i]) * i32::from(weights[1]);
+                    *sum = sum.wrapping_add(products);
+                }
+            }
             let bytes = self.requantize.block(&sums, lane);
-            match output.first_chunk_mut::<LANES>() {
-                Some(to) => *to = bytes,
-                None => output.copy_from_slice(&bytes[..output.len()]),
-            }
-            lane += LANES;
-            if lane == lanes {
-                lane = 0;
-            }
+            output.copy_from_slice(&bytes[..output.len()]);
+            lane = (lane + LANES) % lanes;
         }
     }
 }
@@ -163,80 +168,5 @@ impl Depthwise {
 /// Taps up to which no list is allocated: 7 by 7.
 const MAX_TAPS: usize = 50;
 
-/// Adds the products of 16 lanes at every tap.
-#[inline]
-fn accumulate(
-    level: Level,
-    bytes: &[u8],
-    offsets: &[usize],
-    (weights, lanes, lane): (&[i16], usize, usize),
-    sums: &mut [i32; LANES],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if level >= Level::Avx2 {
-        // SAFETY: the level was detected on this processor.
-        return unsafe { avx2::accumulate(bytes, offsets, (weights, lanes, lane), sums) };
-    }
-    let _ = level;
-    for (pair, offsets) in offsets.as_chunks::<2>().0.iter().enumerate() {
-        let [left, right] = offsets.map(|offset| &bytes[offset..][..LANES]);
-        let weights = weights[(pair * lanes + lane) * 2..][..2 * LANES].as_chunks::<2>().0;
-        for (i, sum) in sums.iter_mut().enumerate() {
-            let products = i32::from(left[i]) * i32::from(weights[i][0])
-                + i32::from(right[i]) * i32::from(weights[i][1]);
-            *sum = sum.wrapping_add(products);
-        }
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::*;
-
-    use super::LANES;
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn accumulate(
-        bytes: &[u8],
-        offsets: &[usize],
-        (weights, lanes, lane): (&[i16], usize, usize),
-        sums: &mut [i32; LANES],
-    ) {
-        // The weights of a pair stand side by side, so the bytes are brought side by side too;
-        // that leaves four lanes of one half and four of the other in turn.
-        let mut low = _mm256_setzero_si256();
-        let mut high = _mm256_setzero_si256();
-        for (pair, offsets) in offsets.as_chunks::<2>().0.iter().enumerate() {
-            let [left, right] = offsets.map(|offset| {
-                let from = &bytes[offset..][..LANES];
-                // SAFETY: the slice has sixteen bytes.
-                _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
-            });
-            let weights = &weights[(pair * lanes + lane) * 2..][..2 * LANES];
-            // SAFETY: the slice has two vectors of sixteen numbers.
-            let (first, second) = unsafe {
-                let at = weights.as_ptr();
-                (_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(LANES).cast()))
-            };
-            // Weights of lanes 0-3 and 8-11, then of 4-7 and 12-15, as the unpacked bytes are.
-            let outer = _mm256_permute2x128_si256(first, second, 0x20);
-            let inner = _mm256_permute2x128_si256(first, second, 0x31);
-            let (near, far) =
-                (_mm256_unpacklo_epi16(left, right), _mm256_unpackhi_epi16(left, right));
-            low = _mm256_add_epi32(low, _mm256_madd_epi16(near, outer));
-            high = _mm256_add_epi32(high, _mm256_madd_epi16(far, inner));
-        }
-        let first = _mm256_permute2x128_si256(low, high, 0x20);
-        let second = _mm256_permute2x128_si256(low, high, 0x31);
-        // SAFETY: `sums` has two vectors of eight numbers.
-        unsafe {
-            let at = sums.as_mut_ptr();
-            let add = |at: *mut i32, more| {
-                let sum = _mm256_add_epi32(_mm256_loadu_si256(at.cast()), more);
-                _mm256_storeu_si256(at.cast(), sum);
-            };
-            add(at, first);
-            add(at.add(8), second);
-        }
-    }
-}
+mod x86;

@@ -1,6 +1,6 @@
 //! The integer matrix product under convolutions: rows of unsigned bytes times constant columns.
 
-use crate::requantize::{LANES, Requantize};
+use crate::requantize::{LANES, Requantize, Tile};
 use crate::{Level, gather};
 
 /// Rows multiplied before their scratch is reused: little enough for the second-level cache.
@@ -116,30 +116,21 @@ impl Matrix {
         }
     }
 
-    /// Writes one row of a panel from its sums of products.
-    fn finish(&self, tile: &[i32], first: usize, row_sum: i32, output: &mut [u8]) {
-        let room = output.len();
+    /// Writes the bytes of some rows of a panel from their sums of products.
+    fn finish(&self, tile: &[i32], stride: usize, first: usize, rows: &[i32], output: &mut [u8]) {
         let period = self.requantize.period();
-        for (block, tile) in tile.as_chunks::<LANES>().0.iter().enumerate() {
-            let column = first + block * LANES;
-            if block * LANES >= room {
-                break;
-            }
-            let mut sums = *tile;
-            let constants = &self.constants[column..][..LANES];
-            sums.iter_mut().zip(constants).for_each(|(sum, c)| *sum = sum.wrapping_add(*c));
-            if let Some(zeros) = &self.zeros {
-                let zeros = &zeros[column..][..LANES];
-                sums.iter_mut()
-                    .zip(zeros)
-                    .for_each(|(sum, zero)| *sum = sum.wrapping_sub(zero.wrapping_mul(row_sum)));
-            }
-            let bytes = self.requantize.block(&sums, column % period);
-            let to = &mut output[block * LANES..];
-            match to.first_chunk_mut::<LANES>() {
-                Some(to) => *to = bytes,
-                None => to.copy_from_slice(&bytes[..to.len()]),
-            }
+        let width = stride.min(self.columns - first);
+        for at in (0..width).step_by(LANES) {
+            let column = first + at;
+            let (Some(constants), zeros) = (
+                self.constants[column..].first_chunk(),
+                self.zeros.as_ref().and_then(|zeros| zeros[column..].first_chunk()),
+            ) else {
+                return;
+            };
+            let tile = Tile { sums: &tile[at..], stride, constants, zeros, rows };
+            let output = (&mut output[column..], self.columns, LANES.min(width - at));
+            self.requantize.tile(&tile, column % period, output);
         }
     }
 
@@ -148,15 +139,12 @@ impl Matrix {
         let depth = self.depth.next_multiple_of(2);
         for (panel, weights) in data.chunks_exact(depth * LANES).enumerate() {
             let first = panel * LANES;
-            let width = LANES.min(self.columns - first);
             for row in (0..sums.len()).step_by(ROWS) {
                 let count = ROWS.min(sums.len() - row);
                 let mut tile = [[0; LANES]; ROWS];
                 pairs(self.level, &wide[row * depth..][..count * depth], depth, weights, &mut tile);
-                for (i, tile) in tile[..count].iter().enumerate() {
-                    let to = &mut output[(row + i) * self.columns + first..][..width];
-                    self.finish(tile, first, sums[row + i], to);
-                }
+                let (rows, output) = (&sums[row..row + count], &mut output[row * self.columns..]);
+                self.finish(tile.as_flattened(), LANES, first, rows, output);
             }
         }
     }
@@ -182,11 +170,8 @@ impl Matrix {
                 let done = unsafe {
                     vnni::tile(vectors, sums.len() - row, from, stride, groups, panel, &mut tile)
                 };
-                let lines = tile.chunks_exact(vectors * LANES).take(done);
-                for (i, tile) in lines.enumerate() {
-                    let to = &mut output[(row + i) * self.columns + first..][..width];
-                    self.finish(tile, first, sums[row + i], to);
-                }
+                let (rows, output) = (&sums[row..row + done], &mut output[row * self.columns..]);
+                self.finish(&tile, vectors * LANES, first, rows, output);
                 row += done;
             }
             first += width;

@@ -26,6 +26,20 @@ pub enum Rounding {
 /// Lanes of a block; all tables are padded to whole blocks.
 pub(crate) const LANES: usize = 16;
 
+/// Sums of products of some rows, 16 lanes each.
+pub(crate) struct Tile<'a> {
+    /// The first row's sums are the first 16.
+    pub(crate) sums: &'a [i32],
+    /// Sums from row to row.
+    pub(crate) stride: usize,
+    /// What is added to each lane.
+    pub(crate) constants: &'a [i32; LANES],
+    /// What a row's own sum is multiplied with and taken off each lane.
+    pub(crate) zeros: Option<&'a [i32; LANES]>,
+    /// The rows' own sums.
+    pub(crate) rows: &'a [i32],
+}
+
 /// Turns the sums of one pixel's channels into bytes.
 #[derive(Clone, Debug)]
 pub struct Requantize {
@@ -138,17 +152,36 @@ impl Requantize {
 
     /// Bytes of a block of sums whose first is that of lane `lane`, a multiple of 16 below
     /// [`Requantize::period`].
-    #[inline]
     pub(crate) fn block(&self, sums: &[i32; LANES], lane: usize) -> [u8; LANES] {
+        let mut bytes = [0; LANES];
+        let tile = Tile { sums, stride: LANES, constants: &[0; LANES], zeros: None, rows: &[0] };
+        self.tile(&tile, lane, (&mut bytes, LANES, LANES));
+        bytes
+    }
+
+    /// Bytes of one block of lanes for several rows; `output` is memory from the first row's
+    /// first byte on, the bytes from row to row, and the lanes that are wanted.
+    pub(crate) fn tile(&self, tile: &Tile<'_>, lane: usize, output: (&mut [u8], usize, usize)) {
         #[cfg(target_arch = "x86_64")]
         match self.level {
             // SAFETY: the level was detected on this processor.
-            Level::Vnni => return unsafe { avx512::block(self, sums, lane) },
+            Level::Vnni => return unsafe { avx512::tile(self, tile, lane, output) },
             // SAFETY: the level was detected on this processor.
-            Level::Avx2 => return unsafe { avx2::block(self, sums, lane) },
+            Level::Avx2 => return unsafe { avx2::tile(self, tile, lane, output) },
             Level::Portable => {}
         }
-        self.portable(sums, lane)
+        let (output, step, width) = output;
+        for (i, &row_sum) in tile.rows.iter().enumerate() {
+            let mut sums = [0; LANES];
+            sums.copy_from_slice(&tile.sums[i * tile.stride..][..LANES]);
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let zero = tile.zeros.map_or(0, |zeros| zeros[lane]);
+                *sum =
+                    sum.wrapping_add(tile.constants[lane]).wrapping_sub(zero.wrapping_mul(row_sum));
+            }
+            let bytes = self.portable(&sums, lane);
+            output[i * step..][..width].copy_from_slice(&bytes[..width]);
+        }
     }
 
     fn portable(&self, sums: &[i32; LANES], lane: usize) -> [u8; LANES] {
@@ -181,122 +214,9 @@ impl Requantize {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::*;
-
-    use super::{LANES, Requantize, Tables};
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn block(r: &Requantize, sums: &[i32; LANES], lane: usize) -> [u8; LANES] {
-        let [low, high] = [0, 8].map(|i| half(r, load(&sums[i..]), lane + i));
-        let words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
-        let bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(words, words), 0xd8);
-        let mut out = [0; LANES];
-        // SAFETY: `out` has room for the 16 bytes.
-        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(bytes)) };
-        out
-    }
-
-    #[target_feature(enable = "avx2")]
-    fn load(from: &[i32]) -> __m256i {
-        let from = &from[..8];
-        // SAFETY: the slice has eight elements.
-        unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx2")]
-    fn half(r: &Requantize, sums: __m256i, at: usize) -> __m256i {
-        let value = match &r.tables {
-            Tables::Fixed { mantissa, left, right, half, away } => {
-                let sums = _mm256_sllv_epi32(sums, load(&left[at..]));
-                let factor = load(&mantissa[at..]);
-                let nudge = _mm256_set1_epi64x(1 << 30);
-                let even = _mm256_add_epi64(_mm256_mul_epi32(sums, factor), nudge);
-                let (odd_sums, odd_factor) =
-                    (_mm256_srli_epi64(sums, 32), _mm256_srli_epi64(factor, 32));
-                let odd = _mm256_add_epi64(_mm256_mul_epi32(odd_sums, odd_factor), nudge);
-                let high = _mm256_blend_epi32(
-                    _mm256_srli_epi64(even, 31),
-                    _mm256_slli_epi64(odd, 1),
-                    0b1010_1010,
-                );
-                let tie = _mm256_and_si256(_mm256_srai_epi32(high, 31), load(&away[at..]));
-                let rounded = _mm256_add_epi32(_mm256_add_epi32(high, tie), load(&half[at..]));
-                _mm256_srav_epi32(rounded, load(&right[at..]))
-            }
-            Tables::Float { scale } => {
-                let scale = &scale[at..at + 8];
-                // SAFETY: the slice has eight elements.
-                let scale = unsafe { _mm256_loadu_ps(scale.as_ptr()) };
-                let (low, high) = r.float_limits();
-                let value = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale);
-                let value = _mm256_max_ps(value, _mm256_set1_ps(low));
-                _mm256_cvtps_epi32(_mm256_min_ps(value, _mm256_set1_ps(high)))
-            }
-        };
-        let value = _mm256_add_epi32(value, _mm256_set1_epi32(r.zero));
-        let value = _mm256_max_epi32(value, _mm256_set1_epi32(r.low));
-        _mm256_min_epi32(value, _mm256_set1_epi32(r.high))
-    }
-}
-
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use std::arch::x86_64::*;
-
-    use super::{LANES, Requantize, Tables};
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    pub(super) fn block(r: &Requantize, sums: &[i32; LANES], lane: usize) -> [u8; LANES] {
-        let bytes = _mm512_cvtepi32_epi8(values(r, load(sums), lane));
-        let mut out = [0; LANES];
-        // SAFETY: `out` has room for the 16 bytes.
-        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), bytes) };
-        out
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn load(from: &[i32]) -> __m512i {
-        let from = &from[..LANES];
-        // SAFETY: the slice has sixteen elements.
-        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn values(r: &Requantize, sums: __m512i, at: usize) -> __m512i {
-        let value = match &r.tables {
-            Tables::Fixed { mantissa, left, right, half, away } => {
-                let sums = _mm512_sllv_epi32(sums, load(&left[at..]));
-                let factor = load(&mantissa[at..]);
-                let nudge = _mm512_set1_epi64(1 << 30);
-                let even = _mm512_add_epi64(_mm512_mul_epi32(sums, factor), nudge);
-                let (odd_sums, odd_factor) =
-                    (_mm512_srli_epi64(sums, 32), _mm512_srli_epi64(factor, 32));
-                let odd = _mm512_add_epi64(_mm512_mul_epi32(odd_sums, odd_factor), nudge);
-                let high = _mm512_mask_blend_epi32(
-                    0b1010_1010_1010_1010,
-                    _mm512_srli_epi64(even, 31),
-                    _mm512_slli_epi64(odd, 1),
-                );
-                let tie = _mm512_and_si512(_mm512_srai_epi32(high, 31), load(&away[at..]));
-                let rounded = _mm512_add_epi32(_mm512_add_epi32(high, tie), load(&half[at..]));
-                _mm512_srav_epi32(rounded, load(&right[at..]))
-            }
-            Tables::Float { scale } => {
-                let scale = &scale[at..at + LANES];
-                // SAFETY: the slice has sixteen elements.
-                let scale = unsafe { _mm512_loadu_ps(scale.as_ptr()) };
-                let (low, high) = r.float_limits();
-                let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale);
-                let value = _mm512_max_ps(value, _mm512_set1_ps(low));
-                _mm512_cvtps_epi32(_mm512_min_ps(value, _mm512_set1_ps(high)))
-            }
-        };
-        let value = _mm512_add_epi32(value, _mm512_set1_epi32(r.zero));
-        let value = _mm512_max_epi32(value, _mm512_set1_epi32(r.low));
-        _mm512_min_epi32(value, _mm512_set1_epi32(r.high))
-    }
-}
+pub(crate) mod avx512;
 
 #[cfg(test)]
 mod tests {

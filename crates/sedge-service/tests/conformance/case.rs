@@ -287,7 +287,7 @@ fn output_step(graph: &Graph, output: sedge_graph::ValueId) -> Option<f32> {
 fn packages_by_model(root: &Path) -> HashMap<String, PathBuf> {
     let mut packages = HashMap::new();
     for package in listing(root) {
-        for file in listing(&package) {
+        for file in listing(&package).into_iter().filter(|path| path.is_file()) {
             packages.insert(sha256(&std::fs::read(&file).unwrap()), package.clone());
         }
     }

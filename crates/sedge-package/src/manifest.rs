@@ -128,13 +128,17 @@ impl Manifest {
         });
         let files = self.model.files.iter().map(String::as_str);
         for path in files.chain(labels).chain(golden.flatten()) {
-            let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
-            if !inside || path.is_empty() {
+            if !is_inside(path) {
                 return Err(PackageError::OutsidePath(path.to_owned()));
             }
         }
         Ok(())
     }
+}
+
+/// True for a relative path that stays below where it starts.
+pub(crate) fn is_inside(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
 /// Deserialises one section, turning serde's words into ours.

@@ -10,7 +10,7 @@ use sedge_vision::{Decoder, ImageInput, Labels, Layout};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::manifest::section;
+use crate::manifest::{is_inside, section};
 use crate::{
     Golden, Incomplete, KEYS, Manifest, Missing, Origin, PackageError, Settings, Task, archive,
     identity, known_key, names,
@@ -293,7 +293,8 @@ impl Package {
         if let Decoder::SsdAnchors(ssd) = &mut decoder
             && let Some(file) = ssd.anchor_file.take()
         {
-            let text = read_text(&self.root.join(&file))?;
+            let origin = self.settings.get("decoder.anchor_file").map(|setting| &setting.origin);
+            let text = read_text(&resolve(&self.root, &file, origin)?)?;
             ssd.anchor_list = parse_anchors(&text).map_err(|error| PackageError::Value {
                 key: "decoder.anchor_file".into(),
                 problem: error.to_string(),
@@ -405,17 +406,23 @@ fn labels(settings: &Settings, root: &Path) -> Result<Labels, PackageError> {
     {
         None => Vec::new(),
         Some((Value::String(file), origin)) => {
-            // A flag names a file from where the user stands, a manifest one in the package.
-            let path = match origin {
-                Origin::Flag(_) | Origin::Configuration(_) => PathBuf::from(file),
-                _ => root.join(file),
-            };
+            let path = resolve(root, file, Some(origin))?;
             let text = read_text(&path)?;
             text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
         }
         Some((value, _)) => section("model.labels", value.clone())?,
     };
     Ok(Labels::new(names, offset))
+}
+
+/// Where a file lies that a setting names: a flag names it from where the user stands, a manifest
+/// in the package, and nowhere else.
+fn resolve(root: &Path, file: &str, origin: Option<&Origin>) -> Result<PathBuf, PackageError> {
+    match origin {
+        Some(Origin::Flag(_) | Origin::Configuration(_)) => Ok(PathBuf::from(file)),
+        _ if is_inside(file) => Ok(root.join(file)),
+        _ => Err(PackageError::OutsidePath(file.to_owned())),
+    }
 }
 
 fn read_text(path: &Path) -> Result<String, PackageError> {

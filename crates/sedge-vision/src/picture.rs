@@ -58,7 +58,9 @@ impl Picture {
     pub fn into_rgb(mut self) -> Picture {
         self.pixels = match self.channels {
             1 => self.pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
-            4 => self.pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect(),
+            4 => {
+                self.pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()
+            }
             _ => return self,
         };
         self.channels = 3;

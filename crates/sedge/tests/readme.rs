@@ -31,6 +31,9 @@ fn the_readme_shows_what_its_commands_print() {
             written.push_str(&run(command, &root, drawings.path()));
         }
     }
+    let drawn = std::fs::read(drawings.path().join("out/pets.png")).unwrap();
+    let shown = std::fs::read(root.join("docs/pets.png")).unwrap();
+    assert!(drawn == shown, "docs/pets.png is not what the README's command draws");
     if std::env::var_os("SEDGE_UPDATE_README").is_some() {
         std::fs::write(&path, &written).unwrap();
         return;
@@ -46,8 +49,12 @@ fn run(command: &str, root: &Path, drawings: &Path) -> String {
     // Drawings go to a place of the test's own.
     let own = drawings.join("out");
     let place = |word: &str| if word == "out" { own.clone() } else { PathBuf::from(word) };
+    // The README shows what a terminal shows.
+    let inference = arguments.starts_with("infer ") && !arguments.contains("--format");
+    let terminal: &[&str] = if inference { &["--format", "table"] } else { &[] };
     let output = Command::new(env!("CARGO_BIN_EXE_sedge"))
         .args(arguments.split(' ').map(place))
+        .args(terminal)
         .env_remove("SEDGE_LOG")
         .stdin(Stdio::null())
         .current_dir(root)

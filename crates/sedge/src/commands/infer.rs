@@ -196,7 +196,12 @@ fn free_path(directory: &Path, name: &str, taken: &mut HashSet<PathBuf>) -> Path
 
 fn explained(steps: Vec<String>, settings: &Settings) -> Result<Explained> {
     let mut shown = Vec::new();
-    for (key, setting) in settings.iter() {
+    let decisive = |key: &str| {
+        ["input.", "decoder.", "model.labels", "model.label_offset", "model.task"]
+            .iter()
+            .any(|start| key.starts_with(start))
+    };
+    for (key, setting) in settings.iter().filter(|(key, _)| decisive(key)) {
         // Long lists (labels, anchors) are told by their length.
         let value = match &setting.value {
             toml::Value::Array(items) if items.len() > 12 => {

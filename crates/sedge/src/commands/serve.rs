@@ -30,7 +30,7 @@ pub(crate) struct Serve {
     /// Name of the service, once per model in their order [default: made from the file's name]
     #[arg(long, conflicts_with = "config")]
     name: Vec<String>,
-    /// Configuration file (TOML) with any number of [[service]]
+    /// Configuration file (TOML) with a section for each service
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:8080]

@@ -14,7 +14,8 @@ pub struct Depthwise {
     window: Window,
     input_zero: u8,
     channels: usize,
-    /// `[pair of taps][lane][2]`, the weights' zero point taken off.
+    /// `[pair of taps][lane][2]`, the weights' zero point taken off; the lanes of a block in
+    /// [`order`].
     weights: Vec<i16>,
     /// Per lane bias and products with the input's zero point.
     constants: Vec<i32>,
@@ -34,7 +35,7 @@ impl Depthwise {
         bias: Option<&[i32]>,
         requantize: Requantize,
     ) -> Self {
-        let (channels, taps) = (requantize.channels, window.taps());
+        let (level, channels, taps) = (requantize.level, requantize.channels, window.taps());
         assert_eq!(weights.len(), taps * channels, "weights fill the window");
         let zero = |channel: usize| {
             let index = if weight_zeros.len() == 1 { 0 } else { channel };
@@ -63,7 +64,7 @@ impl Depthwise {
             channels,
             weights: (0..taps)
                 .step_by(2)
-                .flat_map(|tap| (0..lanes).map(move |lane| (tap, lane)))
+                .flat_map(|tap| (0..lanes).map(move |lane| (tap, order(level, lane))))
                 .flat_map(pair)
                 .collect(),
             constants: (0..lanes).map(constant).collect(),
@@ -121,38 +122,44 @@ impl Depthwise {
                 + j * self.window.dilations[1] * self.channels;
         }
         let bytes = &padded.bytes[start..];
-        if self.window.strides[1] == 1 {
-            return self.run_of_lanes(bytes, offsets, output);
-        }
-        let step = self.window.strides[1] * self.channels;
-        for (x, output) in output.chunks_exact_mut(self.channels).enumerate() {
-            self.run_of_lanes(&bytes[x * step..], offsets, output);
+        let farthest = offsets.iter().max().copied().unwrap_or(0);
+        let stride = self.window.strides[1];
+        let pixels = output.len() / self.channels;
+        let read = ((pixels - 1) * stride + 1) * self.channels + farthest + LANES;
+        assert!(read <= bytes.len() && LANES <= SLACK);
+        let lanes = self.constants.len();
+        // With stride 1 the lanes of a line follow each other and repeat after all of the tables;
+        // else every pixel begins anew.
+        let run = if stride == 1 {
+            Run { lanes, read: lanes, written: lanes, end: output.len() }
+        } else {
+            let channels = self.channels;
+            Run { lanes: channels, read: stride * channels, written: channels, end: channels }
+        };
+        for lane in (0..run.lanes).step_by(LANES) {
+            self.column(lane, &run, bytes, offsets, output);
         }
     }
 
-    /// Results of consecutive lanes from the first channel of a pixel on.
-    fn run_of_lanes(&self, bytes: &[u8], offsets: &[usize], output: &mut [u8]) {
-        let lanes = self.constants.len();
-        let farthest = offsets.iter().max().copied().unwrap_or(0);
-        assert!(farthest + output.len() + LANES <= bytes.len() && LANES <= SLACK);
+    /// The results of 16 lanes wherever they occur in a line.
+    fn column(&self, lane: usize, run: &Run, bytes: &[u8], offsets: &[usize], output: &mut [u8]) {
         #[cfg(target_arch = "x86_64")]
         match self.requantize.level {
             // SAFETY: the level was detected on this processor.
-            Level::Vnni => return unsafe { x86::run_vnni(self, bytes, offsets, output) },
+            Level::Vnni => return unsafe { x86::vnni(self, lane, run, bytes, offsets, output) },
             // SAFETY: the level was detected on this processor.
-            Level::Avx2 => return unsafe { x86::run_avx2(self, bytes, offsets, output) },
+            Level::Avx2 => return unsafe { x86::avx2(self, lane, run, bytes, offsets, output) },
             Level::Portable => {}
         }
-        let mut lane = 0;
-        for (block, output) in output.chunks_mut(LANES).enumerate() {
+        let lanes = self.constants.len();
+        run.each(lane, output, |from, output| {
             let mut sums = [0; LANES];
             sums.copy_from_slice(&self.constants[lane..lane + LANES]);
             for (pair, offsets) in offsets.as_chunks::<2>().0.iter().enumerate() {
-                let [left, right] = offsets.map(|at| &bytes[at + block * LANES..][..LANES]);
+                let [left, right] = offsets.map(|at| &bytes[at + from..][..LANES]);
                 let weights = &self.weights[(pair * lanes + lane) * 2..][..2 * LANES];
-                for (i, (sum, weights)) in
-                    sums.iter_mut().zip(weights.as_chunks::<2>().0).enumerate()
-                {
+                let weights = weights.as_chunks::<2>().0;
+                for (i, (sum, weights)) in sums.iter_mut().zip(weights).enumerate() {
                     let products = i32::from(left[i]) * i32::from(weights[0])
                         + i32::from(right[i]) * i32::from(weights[1]);
                     *sum = sum.wrapping_add(products);
@@ -160,7 +167,42 @@ impl Depthwise {
             }
             let bytes = self.requantize.block(&sums, lane);
             output.copy_from_slice(&bytes[..output.len()]);
-            lane = (lane + LANES) % lanes;
+        });
+    }
+}
+
+/// The lane whose weights stand at a place. Bytes that are brought side by side with AVX2 leave
+/// four lanes of one half and four of the other in turn, and so do the weights.
+fn order(level: Level, place: usize) -> usize {
+    match (level, place % LANES) {
+        (Level::Portable, _) | (_, 0..4 | 12..) => place,
+        (_, 4..8) => place + 4,
+        _ => place - 4,
+    }
+}
+
+/// Where the lanes of a line lie.
+struct Run {
+    /// Lanes after which they repeat.
+    lanes: usize,
+    /// Bytes read from one repetition to the next.
+    read: usize,
+    /// Bytes written from one repetition to the next.
+    written: usize,
+    /// Bytes of a repetition that are results.
+    end: usize,
+}
+
+impl Run {
+    /// Calls `act(first_byte_read, output)` for every occurrence of a block of lanes.
+    #[inline]
+    fn each(&self, lane: usize, output: &mut [u8], mut act: impl FnMut(usize, &mut [u8])) {
+        let (mut from, mut to) = (lane, lane);
+        while to < output.len() {
+            let room = LANES.min(output.len() - to).min(self.end - lane);
+            act(from, &mut output[to..to + room]);
+            from += self.read;
+            to += self.written;
         }
     }
 }

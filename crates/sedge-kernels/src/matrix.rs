@@ -6,6 +6,10 @@ use crate::{Level, gather};
 /// Rows multiplied before their scratch is reused: little enough for the second-level cache.
 pub(crate) const CHUNK: usize = 96;
 
+/// Rows whose sums wait to be turned into bytes together.
+#[cfg(target_arch = "x86_64")]
+const GROUP: usize = 32;
+
 /// Columns of a panel: four vectors of 16 sums with VNNI, else one.
 fn panel_width(level: Level) -> usize {
     if level == Level::Vnni { 4 * LANES } else { LANES }
@@ -155,7 +159,7 @@ impl Matrix {
     #[cfg(target_arch = "x86_64")]
     fn by_bytes(&self, data: &[i8], rows: &[u8], stride: usize, sums: &[i32], output: &mut [u8]) {
         let groups = self.depth.div_ceil(4);
-        let mut tile = [0; vnni::TILE];
+        let mut tile = [0; GROUP * 4 * LANES];
         let mut first = 0;
         let mut weights = data;
         while first < self.columns {
@@ -163,16 +167,19 @@ impl Matrix {
             let vectors = width.div_ceil(LANES);
             let (panel, rest) = weights.split_at(groups * vectors * LANES * 4);
             weights = rest;
-            let mut row = 0;
-            while row < sums.len() {
-                let from = &rows[row * stride..];
-                // SAFETY: the level was detected on this processor.
-                let done = unsafe {
-                    vnni::tile(vectors, sums.len() - row, from, stride, groups, panel, &mut tile)
-                };
-                let (rows, output) = (&sums[row..row + done], &mut output[row * self.columns..]);
-                self.finish(&tile, vectors * LANES, first, rows, output);
-                row += done;
+            for from in (0..sums.len()).step_by(GROUP) {
+                let group = &sums[from..sums.len().min(from + GROUP)];
+                let mut row = 0;
+                while row < group.len() {
+                    let rows = &rows[(from + row) * stride..];
+                    let tile = &mut tile[row * vectors * LANES..];
+                    // SAFETY: the level was detected on this processor.
+                    row += unsafe {
+                        vnni::tile((vectors, group.len() - row), rows, stride, groups, panel, tile)
+                    };
+                }
+                let output = &mut output[from * self.columns..];
+                self.finish(&tile, vectors * LANES, first, group, output);
             }
             first += width;
         }
@@ -260,19 +267,15 @@ mod vnni {
 
     use super::LANES;
 
-    /// Sums of the largest tile: eight rows by four vectors.
-    pub(super) const TILE: usize = 8 * 4 * LANES;
-
     /// Sums of products of some of the next `rows` rows; answers how many.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub(super) fn tile(
-        vectors: usize,
-        rows: usize,
+        (vectors, rows): (usize, usize),
         from: &[u8],
         stride: usize,
         groups: usize,
         panel: &[i8],
-        to: &mut [i32; TILE],
+        to: &mut [i32],
     ) -> usize {
         // As many accumulators as the 32 registers have room for beside weights and one row.
         match (vectors, rows) {
@@ -301,10 +304,11 @@ mod vnni {
         stride: usize,
         groups: usize,
         panel: &[i8],
-        to: &mut [i32; TILE],
+        to: &mut [i32],
     ) -> usize {
         assert!((ROWS - 1) * stride + groups * 4 <= from.len());
         assert!(groups * VECTORS * LANES * 4 <= panel.len());
+        assert!(ROWS * VECTORS * LANES <= to.len());
         let mut sums = [[_mm512_setzero_si512(); VECTORS]; ROWS];
         for group in 0..groups {
             let mut weights = [_mm512_setzero_si512(); VECTORS];
@@ -328,7 +332,7 @@ mod vnni {
         for (row, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
                 let at = (row * VECTORS + i) * LANES;
-                // SAFETY: a tile has room for eight rows by four vectors.
+                // SAFETY: the room for the sums was checked above.
                 unsafe { _mm512_storeu_si512(to.as_mut_ptr().add(at).cast(), sum) };
             }
         }

@@ -5,7 +5,7 @@ use super::{LANES, Requantize, Tables, Tile};
 /// Eight sums.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(from: &[i32]) -> __m256i {
+pub(crate) fn load(from: &[i32]) -> __m256i {
     let from = &from[..8];
     // SAFETY: the slice has eight elements.
     unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }

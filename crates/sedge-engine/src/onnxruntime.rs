@@ -165,6 +165,12 @@ macro_rules! element_types {
                     }
                     .map_err(|error| error.to_string())
                 })*
+                DType::Bool => {
+                    let data: Vec<bool> = tensor.bytes().iter().map(|&b| b != 0).collect();
+                    ort::value::Tensor::from_array((tensor.shape().to_vec(), data))
+                        .map(Into::into)
+                        .map_err(|error| error.to_string())
+                }
                 dtype => Err(format!("inputs of type {dtype} are not supported")),
             }
         }

@@ -1,5 +1,7 @@
 //! rten: pure Rust, runs everywhere; the embedded engine's way of computing with floats.
 
+mod adapt;
+
 use std::sync::Arc;
 
 use ::rten::{ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
@@ -59,7 +61,9 @@ impl Rten {
         graph: Graph,
     ) -> Result<Box<dyn Session>, LoadError> {
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
-        let graph = prepare::plain(graph, NAME)?;
+        let mut graph = prepare::plain(graph, NAME)?;
+        sedge_graph::shapes::infer(&mut graph);
+        adapt::adapt(&mut graph);
         let (file, weights) = prepare::with_weights_apart(&graph);
         drop(graph);
         let refuse = |reason: String| LoadError::Engine { engine: NAME, reason };
@@ -126,7 +130,7 @@ impl<'a> Operand<'a> {
             DType::I32 => Operand::I32(shape, tensor.view().map_err(text)?),
             DType::I8 => Operand::I8(shape, tensor.view().map_err(text)?),
             DType::U8 => Operand::U8(shape, tensor.view().map_err(text)?),
-            DType::I64 | DType::Bool => {
+            DType::I64 | DType::Bool | DType::I16 | DType::U16 | DType::U32 | DType::U64 => {
                 let wide = tensor.to_i64().unwrap_or_default();
                 let narrow =
                     |n: i64| i32::try_from(n).map_err(|_| format!("{n} does not fit 32 bits"));
@@ -159,10 +163,18 @@ fn tensor(value: Value, dtype: DType) -> Result<Tensor, RunError> {
                 Tensor::new(t.shape(), half)?
             }
             DType::F64 => Tensor::new(t.shape(), t.iter().map(|&x| f64::from(x)).collect())?,
+            DType::Bf16 => {
+                let half = t.iter().map(|&x| half::bf16::from_f32(x)).collect();
+                Tensor::new(t.shape(), half)?
+            }
             _ => Tensor::new(t.shape().to_vec(), t.into_data())?,
         },
         Value::Int32Tensor(t) => match dtype {
             DType::I64 => Tensor::new(t.shape(), t.iter().map(|&x| i64::from(x)).collect())?,
+            DType::U64 => Tensor::new(t.shape(), t.iter().map(|&x| x as u64).collect())?,
+            DType::U32 => Tensor::new(t.shape(), t.iter().map(|&x| x as u32).collect())?,
+            DType::I16 => Tensor::new(t.shape(), t.iter().map(|&x| x as i16).collect())?,
+            DType::U16 => Tensor::new(t.shape(), t.iter().map(|&x| x as u16).collect())?,
             DType::Bool => {
                 let bytes: Vec<u8> = t.iter().map(|&x| u8::from(x != 0)).collect();
                 Tensor::from_bytes(DType::Bool, t.shape(), bytes.into())?

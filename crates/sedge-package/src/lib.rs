@@ -22,6 +22,6 @@ pub use init::manifest_template;
 pub use keys::{KEYS, Key, known_key, nearest_key};
 pub use manifest::{Golden, Manifest, ModelSection, Task, Tolerance};
 pub use names::{NameError, service_name, validate_service_name};
-pub use npz::read_npz;
+pub use npz::{parse_npy, read_npz};
 pub use open::{InputSpec, Package};
 pub use settings::{Origin, Setting, Settings};

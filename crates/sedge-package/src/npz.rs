@@ -37,7 +37,11 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, PackageError> {
     Ok(tensors)
 }
 
-fn parse_npy(bytes: &Bytes) -> Result<Tensor, String> {
+/// Parses one `.npy` array; its elements share the bytes.
+///
+/// # Errors
+/// What is wrong with the array, as the end of a sentence that begins with its name.
+pub fn parse_npy(bytes: &Bytes) -> Result<Tensor, String> {
     let not = || "is no NumPy array".to_owned();
     if bytes.get(..6) != Some(b"\x93NUMPY") {
         return Err(not());

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
-use bytes::Bytes;
 use sedge_engine::{Model, Registry};
 use sedge_graph::Graph;
-use sedge_package::{InputSpec, Origin, Package};
+use sedge_package::{InputSpec, Origin, Package, parse_npy};
 use sedge_service::{LoadOptions, Pipeline, Request, Runner};
-use sedge_tensor::{DType, Tensor};
+use sedge_tensor::Tensor;
 use sedge_vision::{DecodeLimits, ImageInput, decode, preprocess};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -310,24 +309,8 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a NumPy file of version 1 in C order.
-fn npy(path: &Path) -> Tensor {
+/// Reads a NumPy file.
+pub(crate) fn npy(path: &Path) -> Tensor {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = String::from_utf8_lossy(&bytes[10..10 + length]).into_owned();
-    let field = |key: &str, end: char| {
-        let rest = header.split(&format!("'{key}': ")).nth(1).unwrap();
-        rest.trim_start_matches(['\'', '(']).split(end).next().unwrap().to_owned()
-    };
-    let dtype = match field("descr", '\'').as_str() {
-        "<f4" => DType::F32,
-        "|u1" => DType::U8,
-        "|i1" => DType::I8,
-        "<i4" => DType::I32,
-        "<i8" => DType::I64,
-        other => panic!("{}: type {other}", path.display()),
-    };
-    let shape: Vec<usize> =
-        field("shape", ')').split(',').filter_map(|n| n.trim().parse().ok()).collect();
-    Tensor::from_bytes(dtype, shape, Bytes::from(bytes).slice(10 + length..)).unwrap()
+    parse_npy(&bytes.into()).unwrap_or_else(|e| panic!("{} {e}", path.display()))
 }

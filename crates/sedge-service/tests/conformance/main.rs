@@ -8,6 +8,7 @@
 mod case;
 mod compare;
 mod exclusions;
+mod operators;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,4 +81,26 @@ fn the_embedded_engine_equals_the_original_frameworks() {
 fn onnxruntime_equals_the_original_frameworks_as_far_as_it_can() {
     // Its own arithmetic for quantised models differs from TensorFlow Lite's by nature.
     run("onnxruntime", 0.85);
+}
+
+fn run_operators(engine: &str) {
+    if Registry::new(None).engine(engine).and_then(|engine| engine.version()).is_err() {
+        assert!(std::env::var_os("CI").is_none(), "engine {engine} is not available");
+        println!("skipped: engine {engine} is not available");
+        return;
+    }
+    let (passed, failed) = operators::run(engine, testdata());
+    println!("engine {engine}: {passed} operator cases passed, {} failed", failed.len());
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn the_embedded_engine_computes_every_operator_as_tensorflow_lite() {
+    run_operators("auto");
+}
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_computes_every_operator_as_tensorflow_lite() {
+    run_operators("onnxruntime");
 }

@@ -8,6 +8,7 @@
 mod affine;
 mod layer;
 mod lower;
+mod memory;
 mod pattern;
 mod plan;
 mod segment;

@@ -36,6 +36,8 @@ impl Registry {
             #[cfg(feature = "onnxruntime")]
             Arc::new(crate::Onnxruntime::new(library_dir)),
         ];
+        // Not every set of features has an engine with a library.
+        let _ = library_dir;
         Self { engines }
     }
 

@@ -9,6 +9,7 @@ use sedge_tensor::{DType, Tensor};
 
 use super::affine;
 use super::layer::{self, Layer};
+use super::memory;
 use super::pattern::{Family, Found, Operator, Search};
 use super::plan::dequantized_constant;
 use super::step::{Kernel, Plan, Step};
@@ -464,55 +465,18 @@ impl<'g> Builder<'g> {
         Some(())
     }
 
-    /// Makes outputs tensors and gives places that are never needed at once the same memory.
+    /// Makes outputs tensors and gives every place its memory.
     pub(super) fn finish(mut self) -> Option<Plan> {
         let graph = self.graph;
         let outputs = graph.outputs.iter().map(|&value| self.tensor(value));
         let outputs = outputs.collect::<Option<Vec<_>>>()?;
         let fixed: Vec<usize> = self.constants.iter().map(|(place, _)| *place).collect();
-        let mut last_use = vec![0; self.sizes.len()];
-        for (i, step) in self.steps.iter().enumerate() {
-            step.bytes_in.iter().chain(&step.bytes_out).for_each(|&place| last_use[place] = i);
-        }
-        let mut buffers: Vec<usize> = Vec::new();
-        let mut buffer_of: Vec<Option<usize>> = vec![None; self.sizes.len()];
-        for &place in &fixed {
-            buffer_of[place] = Some(buffers.len());
-            buffers.push(self.sizes[place]);
-        }
-        let mut free: Vec<usize> = Vec::new();
-        for (i, step) in self.steps.iter_mut().enumerate() {
-            if let Some(place) = step.bytes_out {
-                let size = self.sizes[place];
-                // Operands are still in use here, so the result never shares their memory.
-                let best = (0..free.len()).min_by_key(|&f| {
-                    let has = buffers[free[f]];
-                    (has < size, has.abs_diff(size))
-                });
-                let buffer = best.map(|f| free.swap_remove(f)).unwrap_or_else(|| {
-                    buffers.push(0);
-                    buffers.len() - 1
-                });
-                buffers[buffer] = buffers[buffer].max(size);
-                buffer_of[place] = Some(buffer);
-                step.bytes_out = Some(buffer);
-            }
-            let mut done: Vec<usize> = Vec::new();
-            for place in &mut step.bytes_in {
-                let buffer = buffer_of[*place]?;
-                if last_use[*place] == i && !fixed.contains(place) && !done.contains(&buffer) {
-                    done.push(buffer);
-                }
-                *place = buffer;
-            }
-            free.extend(done);
-        }
-        let constants =
-            self.constants.into_iter().map(|(place, bytes)| Some((buffer_of[place]?, bytes)));
+        let memory = memory::share(&mut self.steps, &self.sizes, &fixed)?;
+        let constants = self.constants.into_iter().zip(&memory.fixed);
         Some(Plan {
-            constants: constants.collect::<Option<_>>()?,
+            constants: constants.map(|((_, bytes), &buffer)| (buffer, bytes)).collect(),
             steps: self.steps,
-            buffers,
+            buffers: memory.buffers,
             tensors: self.tensors,
             constant_tensors: self.constant_tensors,
             inputs: self.inputs,

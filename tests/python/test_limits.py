@@ -3,10 +3,12 @@
 import gzip
 import http.client
 import json
+import os
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,3 +197,15 @@ def test_requests_are_logged_as_json():
         server.terminate()
         assert server.wait() == 0
         assert all(event["level"] and event["message"] for event in server.events())
+
+
+def test_threads_follow_the_affinity_of_the_process():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with serving(["mobilenet-v1-0-25-128-quant"]) as server:
+            tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
+            names = [(task / "comm").read_text().strip() for task in tasks]
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert len([name for name in names if name.startswith("rten-")]) == 1, names

@@ -3,55 +3,12 @@
 #![cfg(feature = "native")]
 #![allow(clippy::unwrap_used)]
 
-use bytes::Bytes;
 use sedge_engine::{Engine, LoadOptions, Model, Native, Registry, Rten, Session};
 use sedge_graph::{Dim, Graph, Value, ValueId};
 use sedge_tensor::{DType, Tensor};
 
-const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata");
-
 fn load(engine: &dyn Engine, graph: Graph) -> Box<dyn Session> {
     engine.load(Model::Graph(graph), &LoadOptions { threads: 2 }).unwrap()
-}
-
-/// A `.npy` file of signed bytes.
-fn read_npy(path: &str, shape: &[usize]) -> Tensor {
-    let file = Bytes::from(std::fs::read(format!("{TESTDATA}/reference/{path}")).unwrap());
-    let count: usize = shape.iter().product();
-    Tensor::from_bytes(DType::I8, shape, file.slice(file.len() - count..)).unwrap()
-}
-
-#[test]
-fn signed_models_equal_litert_bit_for_bit() {
-    for (model, case, size, classes) in [
-        (
-            "resnet8-cifar10-quant/pretrainedResnet_quant",
-            "tflite_resnet8_cifar10/pretrainedResnet_quant__bird",
-            32,
-            10,
-        ),
-        (
-            "resnet8-cifar10-quant/pretrainedResnet_quant",
-            "tflite_resnet8_cifar10/pretrainedResnet_quant__cat_720p",
-            32,
-            10,
-        ),
-        ("vww96-int8/vww_96_int8", "tflite_vww96/vww_96_int8__astronaut", 96, 2),
-        ("vww96-int8/vww_96_int8", "tflite_vww96/vww_96_int8__cat_720p", 96, 2),
-    ] {
-        let file = std::fs::read(format!("{TESTDATA}/models/{model}.tflite")).unwrap();
-        let graph = sedge_import::import(&file.into()).unwrap().graph;
-        let session = load(&Native, graph);
-        let input = read_npy(&format!("{case}.input.input_1_int8.npy"), &[1, size, size, 3]);
-        let want = read_npy(&format!("{case}.output.Identity_int8.npy"), &[1, classes]);
-        for _ in 0..2 {
-            assert_eq!(
-                session.run(std::slice::from_ref(&input)).unwrap(),
-                std::slice::from_ref(&want),
-                "{case}"
-            );
-        }
-    }
 }
 
 struct Builder(Graph);

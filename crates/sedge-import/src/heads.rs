@@ -71,6 +71,8 @@ pub(crate) fn head_facts(graph: &Graph) -> Vec<Fact> {
     }
     let head = head(graph, output);
     let op = head.map_or("", |node| node.op.as_str());
+    // Quantised graphs may end in the integer form of the same operator.
+    let op = op.strip_prefix("QLinear").unwrap_or(op);
     let origin = format!("graph ends in a vector of classes ({op})");
     let mut facts = vec![
         Fact::new("model.task", "image-classification", &origin),
@@ -140,6 +142,7 @@ mod tests {
     fn only_a_vector_of_classes_is_a_classifier() {
         let (task, kind, activation) = ("model.task", "decoder.kind", "decoder.activation");
         assert_eq!(facts_for(&[1, 10], "Softmax"), [task, kind, activation]);
+        assert_eq!(facts_for(&[1, 10], "QLinearSoftmax"), [task, kind, activation]);
         assert_eq!(facts_for(&[1, 10], "Gemm"), [task, kind]);
         assert_eq!(facts_for(&[1, 10, 4], "Softmax"), Vec::<String>::new());
         assert_eq!(facts_for(&[8, 10], "Softmax"), Vec::<String>::new());

@@ -28,7 +28,10 @@ const CHOOSING: [&str; 14] = [
 /// The graph in rten's operators and types. What has no rewrite stays, for rten to refuse by name.
 pub(super) fn adapt(graph: &mut Graph) {
     narrow_types(graph);
-    for node in std::mem::take(&mut graph.nodes) {
+    for mut node in std::mem::take(&mut graph.nodes) {
+        if node.domain.is_empty() {
+            spell_out(graph, &mut node);
+        }
         if !node.domain.is_empty() || !rewrite(graph, &node) {
             graph.nodes.push(node);
         }
@@ -48,6 +51,84 @@ fn rewrite(graph: &mut Graph, node: &Node) -> bool {
         _ => None,
     };
     done.is_some()
+}
+
+/// Writes down what ONNX lets a node leave to be inferred and rten does not infer.
+fn spell_out(graph: &mut Graph, node: &mut Node) {
+    let _ = match node.op.as_str() {
+        "Conv" | "ConvInteger" | "ConvTranspose" => spell_out_kernel(graph, node),
+        "MaxPool" | "AveragePool" => spell_out_strides(node),
+        "Resize" => all_axes(graph, node),
+        _ => None,
+    };
+    let _ = same_lower(graph, node);
+}
+
+fn spell_out_kernel(graph: &Graph, node: &mut Node) -> Option<()> {
+    if node.ints("kernel_shape").is_none() {
+        let weight = graph.value(node.input(1)?).fixed_shape()?;
+        let kernel: Vec<i64> = weight.get(2..)?.iter().map(|&n| n as i64).collect();
+        node.attributes.insert("kernel_shape".into(), kernel.into());
+    }
+    spell_out_strides(node)
+}
+
+fn spell_out_strides(node: &mut Node) -> Option<()> {
+    let ones = vec![1i64; node.ints("kernel_shape")?.len()];
+    for name in ["strides", "dilations"] {
+        node.attributes.entry(name.into()).or_insert_with(|| ones.clone().into());
+    }
+    Some(())
+}
+
+/// `auto_pad = SAME_LOWER` of convolutions and pools as explicit pads: the odd pixel in front.
+fn same_lower(graph: &Graph, node: &mut Node) -> Option<()> {
+    if node.string("auto_pad") != Some("SAME_LOWER") || node.op == "ConvTranspose" {
+        return None;
+    }
+    let shape = graph.value(node.input(0)?).shape.clone()?;
+    let kernel = node.ints("kernel_shape")?.to_vec();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (axis, &size) in kernel.iter().enumerate() {
+        let at =
+            |name: &str| node.ints(name).and_then(|v| v.get(axis)).copied().unwrap_or(1).max(1);
+        let length = shape.get(axis + 2)?.fixed()? as i64;
+        let count = (length + at("strides") - 1) / at("strides");
+        let reach = (size - 1) * at("dilations") + 1;
+        let total = ((count - 1) * at("strides") + reach - length).max(0);
+        before.push(total - total / 2);
+        after.push(total / 2);
+    }
+    before.extend(after);
+    node.attributes.remove("auto_pad");
+    node.attributes.insert("pads".into(), before.into());
+    Some(())
+}
+
+/// A resize of some axes as one of all.
+fn all_axes(graph: &mut Graph, node: &mut Node) -> Option<()> {
+    let axes = node.ints("axes")?.to_vec();
+    let dims = graph.value(node.input(0)?).shape.clone()?;
+    let rank = dims.len() as i64;
+    let places: Vec<usize> = axes
+        .iter()
+        .map(|&a| {
+            usize::try_from(if a < 0 { a + rank } else { a }).ok().filter(|&a| a < dims.len())
+        })
+        .collect::<Option<_>>()?;
+    if let Some(sizes) = graph.constant_ints(node.input(3)).filter(|s| s.len() == places.len()) {
+        let mut all: Vec<i64> =
+            dims.iter().map(|d| d.fixed().map(|n| n as i64)).collect::<Option<_>>()?;
+        places.iter().zip(sizes).for_each(|(&place, size)| all[place] = size);
+        node.inputs[3] = Some(graph.add_constant("resize_sizes", Tensor::vector(all)));
+    } else {
+        let scales = graph.constant(node.input(2))?.to_f32()?.into_owned();
+        let mut all = vec![1f32; dims.len()];
+        places.iter().zip(scales).for_each(|(&place, scale)| all[place] = scale);
+        node.inputs[2] = Some(graph.add_constant("resize_scales", Tensor::vector(all)));
+    }
+    node.attributes.remove("axes");
+    Some(())
 }
 
 fn dtype(graph: &Graph, id: Option<ValueId>) -> Option<DType> {

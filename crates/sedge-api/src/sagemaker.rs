@@ -11,7 +11,8 @@
 //! `{"prediction":[[class,score,xmin,ymin,xmax,ymax]]}` with coordinates as ratios. The rows are
 //! all objects the model's decoder reports; its `score_threshold` decides which, and there is no
 //! other threshold here. A model without a decoder answers `{"outputs":[...]}`. With
-//! `Accept: application/vnd.sedge.prediction+json` every model answers the whole prediction.
+//! `Accept: application/vnd.sedge.prediction+json` every model answers the whole prediction, and
+//! with `; explain=true` behind it also what was done to the picture.
 //!
 //! Errors are those of the service's model in botocore, told by `x-amzn-ErrorType`. Where it
 //! leaves a choice:
@@ -43,7 +44,7 @@ mod error;
 
 pub(crate) use error::Error;
 
-use crate::trace::TraceId;
+use crate::trace::Trace;
 use crate::{App, body};
 use accept::Form;
 
@@ -63,10 +64,10 @@ async fn ping(State(app): State<Arc<App>>) -> StatusCode {
 
 async fn invocations(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let id = parts.extensions.get::<TraceId>().cloned();
+    let trace = parts.extensions.get::<Trace>().cloned();
     let mut response =
-        invoke(&app, &mut parts, body, id.as_ref()).await.unwrap_or_else(Error::into_response);
-    if let Some(value) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
+        invoke(&app, &mut parts, body, trace.as_ref()).await.unwrap_or_else(Error::into_response);
+    if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.id).ok()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
@@ -76,7 +77,7 @@ async fn invoke(
     app: &App,
     parts: &mut request::Parts,
     body: Body,
-    id: Option<&TraceId>,
+    trace: Option<&Trace>,
 ) -> Result<Response, Error> {
     let (service, form) = match checked(app, parts).await {
         Ok(checked) => checked,
@@ -87,13 +88,16 @@ async fn invoke(
     };
     let picture = body::read(&parts.headers, body, app).await?;
     let mut request = sedge_service::Request::picture(service.name(), picture);
-    request.trace_id = id.map(|id| id.0.to_string());
+    if let Some(trace) = trace {
+        trace.mark(&mut request);
+    }
+    request.explain = form == Form::Prediction { explain: true };
     let inference_id = parts.headers.get(INFERENCE_ID).and_then(|value| value.to_str().ok());
     request.image = inference_id.map(str::to_owned);
     let answer = service.submit(request).await?;
     let content = match form {
         Form::Dialect => answer::dialect(&answer)?,
-        Form::Prediction => answer::prediction(&answer)?,
+        Form::Prediction { .. } => answer::prediction(&answer)?,
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form.media_type())),

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use sedge_engine::TensorInfo;
 use sedge_graph::Dim;
 use sedge_service::{
-    Limits, ModelInfo, Payload, Prediction, Runner, RunnerError, Service, Services,
+    Limits, ModelInfo, Payload, Prediction, Runner, RunnerError, Service, Services, Timings,
 };
 use sedge_tensor::{DType, Tensor};
 use sedge_vision::Class;
@@ -65,6 +65,7 @@ impl Runner for Echo {
                     prediction: None,
                     probabilities: None,
                     outputs,
+                    timings_us: Timings::default(),
                 });
             }
             Payload::Picture(bytes) => bytes,
@@ -87,6 +88,7 @@ impl Runner for Echo {
             prediction: Some(prediction),
             probabilities: Some(scores),
             outputs: vec![("y".into(), output)],
+            timings_us: Timings::default(),
         })
     }
 }
@@ -94,7 +96,9 @@ impl Runner for Echo {
 fn app() -> Router {
     let limits = Limits { queue: 1, instances: 1, timeout_ms: 1000 };
     let mut services = Services::default();
-    services.add(Service::start("echo", Arc::new(Echo::new()), limits).unwrap()).unwrap();
+    let events = services.events().clone();
+    let service = Service::start("echo", Arc::new(Echo::new()), limits, events).unwrap();
+    services.add(service).unwrap();
     router(Arc::new(services), Options { max_body_bytes: 1000, ..Options::default() })
 }
 

@@ -11,15 +11,30 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use sedge_service::TraceParent;
+
 use crate::log::Finished;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// nginx's status for a client that closed the connection before the answer.
 const CLIENT_CLOSED: u16 = 499;
 
-/// The identifier of a request: from W3C `traceparent`, else `x-request-id`, else made here.
+/// What logs and traces know a request by.
 #[derive(Clone, Debug)]
-pub(crate) struct TraceId(pub(crate) Arc<str>);
+pub(crate) struct Trace {
+    /// From W3C `traceparent`, else `x-request-id`, else made here.
+    pub(crate) id: Arc<str>,
+    /// The caller's span, when it sent a `traceparent`.
+    pub(crate) parent: Option<TraceParent>,
+}
+
+impl Trace {
+    /// Writes them into a request to a service.
+    pub(crate) fn mark(&self, request: &mut sedge_service::Request) {
+        request.trace_id = Some(self.id.to_string());
+        request.trace_parent = self.parent;
+    }
+}
 
 /// The text of an error answer, for the log.
 #[derive(Clone, Debug)]
@@ -27,8 +42,9 @@ pub(crate) struct ErrorText(pub(crate) Arc<str>);
 
 /// Gives the request its identifier, the answer an `x-request-id`, and the log an event.
 pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
-    let id: Arc<str> = trace_id(request.headers()).unwrap_or_else(fresh_id).into();
-    request.extensions_mut().insert(TraceId(id.clone()));
+    let trace = Trace::of(request.headers());
+    let id = trace.id.clone();
+    request.extensions_mut().insert(trace);
     let mut event = Event {
         method: request.method().clone(),
         uri: request.uri().clone(),
@@ -90,18 +106,34 @@ fn service(path: &str) -> Option<&str> {
     rest.split('/').next().filter(|name| !name.is_empty())
 }
 
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    // https://www.w3.org/TR/trace-context/#traceparent-header: version-trace-parent-flags.
-    let traceparent = text("traceparent").and_then(|value| value.split('-').nth(1)).filter(|id| {
-        id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0')
-    });
-    let given = || {
-        text("x-request-id").filter(|id| {
+impl Trace {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some((id, parent)) = text("traceparent").and_then(traceparent) {
+            return Self { id: id.into(), parent: Some(parent) };
+        }
+        let given = text("x-request-id").filter(|id| {
             (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-        })
-    };
-    traceparent.or_else(given).map(str::to_owned)
+        });
+        let id = given.map_or_else(|| fresh_id().into(), Into::into);
+        Self { id, parent: None }
+    }
+}
+
+/// Takes `version-trace-parent-flags` apart: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+///
+/// A newer version may have more fields; a header that is not well formed is as good as none.
+fn traceparent(value: &str) -> Option<(&str, TraceParent)> {
+    let hex = |text: &&str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut fields = value.split('-');
+    let mut field = |digits: usize| fields.next().filter(|f| f.len() == digits).filter(hex);
+    let (version, id, span, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    if version == "ff" || (version == "00" && fields.next().is_some()) {
+        return None;
+    }
+    let span_id = u64::from_str_radix(span, 16).ok().filter(|&span| span != 0)?;
+    let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+    id.bytes().any(|byte| byte != b'0').then_some((id, TraceParent { span_id, sampled }))
 }
 
 /// A trace identifier of W3C's form: random for the process, counted within it.
@@ -124,16 +156,28 @@ mod tests {
         let of = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            trace_id(&headers)
+            Trace::of(&headers)
         };
-        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(of("traceparent", parent).unwrap(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(of("traceparent", "00-00000000000000000000000000000000-1-01"), None);
-        assert_eq!(of("x-request-id", "job-17").unwrap(), "job-17");
-        assert_eq!(of("x-request-id", "two words"), None);
-        assert_eq!(of("x-request-id", &"x".repeat(129)), None);
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = of("traceparent", &format!("00-{id}-00f067aa0ba902b7-01"));
+        assert_eq!((&*parent.id, parent.parent.unwrap().sampled), (id, true));
+        assert_eq!(parent.parent.unwrap().span_id, 0x00f0_67aa_0ba9_02b7);
+        assert_eq!(&*of("x-request-id", "job-17").id, "job-17");
+        for bad in ["two words", &"x".repeat(129)] {
+            assert_eq!(of("x-request-id", bad).id.len(), 32);
+        }
+        for bad in [
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01".to_owned(),
+            format!("00-{id}-0000000000000000-01"),
+            format!("00-{id}-00f067aa0ba902b7-1"),
+            format!("00-{id}-00f067aa0ba902b7-01-more"),
+            format!("ff-{id}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+        ] {
+            assert_eq!(of("traceparent", &bad).parent, None, "{bad}");
+        }
+        assert!(of("traceparent", &format!("01-{id}-00f067aa0ba902b7-00-more")).parent.is_some());
         assert_ne!(fresh_id(), fresh_id());
-        assert_eq!(fresh_id().len(), 32);
     }
 
     #[test]

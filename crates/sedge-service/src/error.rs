@@ -36,3 +36,18 @@ pub enum RunnerError {
     #[error("the service is stopping")]
     Stopping,
 }
+
+impl RunnerError {
+    /// One word for metrics and events.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Picture(_) => "picture",
+            Self::Unprepared(_) => "unprepared",
+            Self::Tensors(_) => "tensors",
+            Self::Failed(_) => "failed",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Deadline { .. } => "deadline",
+            Self::Stopping => "stopping",
+        }
+    }
+}

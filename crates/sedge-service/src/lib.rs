@@ -9,17 +9,23 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod events;
+mod explanation;
 mod golden;
 mod pipeline;
 mod prediction;
 mod request;
 mod runner;
 mod service;
+mod statistics;
 
 pub use error::RunnerError;
+pub use events::{Answered, Events, TraceParent};
+pub use explanation::{ExplainedSetting, Explanation};
 pub use golden::{GoldenError, replay};
 pub use pipeline::{LoadOptions, OpenError, Pipeline};
 pub use prediction::{OutputTensor, Prediction, Timings};
 pub use request::{Payload, Request, Response};
 pub use runner::{ModelInfo, Runner};
 pub use service::{Limits, Service, Services, ServicesError};
+pub use statistics::{BUCKET_BOUNDS_US, Histogram, Outcome, Stage, Statistics};

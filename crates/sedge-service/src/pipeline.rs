@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sedge_engine::{LoadError, Model, Registry, RunError, Session, TensorInfo};
 use sedge_package::{Incomplete, InputSpec, Origin, Package, PackageError};
@@ -9,8 +9,10 @@ use sedge_vision::{
     preprocess,
 };
 
+use crate::explanation::decisive;
 use crate::{
-    ModelInfo, OutputTensor, Payload, Prediction, Request, Response, Runner, RunnerError, Timings,
+    ExplainedSetting, Explanation, ModelInfo, OutputTensor, Payload, Prediction, Request, Response,
+    Runner, RunnerError, Timings,
 };
 
 /// How a model is loaded.
@@ -53,6 +55,8 @@ pub struct Pipeline {
     picture: Result<PicturePath, Incomplete>,
     labels: Labels,
     limits: DecodeLimits,
+    /// What decides about pictures and outputs, for explanations.
+    settings: Vec<ExplainedSetting>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Pipeline {
     ) -> Result<Self, LoadError> {
         let engine = registry.engine(&options.engine)?;
         let picture = package.pipeline().and_then(|path| picture_path(path, &package));
+        let settings = package.effective_settings().unwrap_or_else(|_| package.settings.clone());
         // The engine takes the graph over, so that weights are not held twice.
         let graph = std::mem::take(&mut package.graph);
         let load = sedge_engine::LoadOptions { threads: options.threads };
@@ -99,14 +104,8 @@ impl Pipeline {
             picture_input: picture.as_ref().ok().map(|path| path.input),
             labels: label_list(&package.labels, session.outputs()),
         };
-        Ok(Self { info, session, picture, labels: package.labels, limits: options.limits })
-    }
-
-    /// What would be done to a picture, step by step, in words.
-    pub fn explain(&self, bytes: &[u8]) -> Result<Vec<String>, RunnerError> {
-        let path = self.picture_path()?;
-        explain(&self.decode(bytes)?, &path.spec)
-            .map_err(|error| RunnerError::Picture(error.to_string()))
+        let (labels, limits, settings) = (package.labels, options.limits, decisive(&settings));
+        Ok(Self { info, session, picture, labels, limits, settings })
     }
 
     fn picture_path(&self) -> Result<&PicturePath, RunnerError> {
@@ -137,6 +136,11 @@ impl Pipeline {
         let mut clock = Clock::start();
         let picture = self.decode(bytes)?;
         let decode = clock.lap();
+        let explanation = match request.explain {
+            true => Some(self.explain(&picture, path)?),
+            false => None,
+        };
+        clock.skip();
         let Prepared { tensor, placement, .. } = self.prepare(&picture, path)?;
         drop(picture);
         let preprocess = clock.lap();
@@ -150,10 +154,19 @@ impl Pipeline {
         };
         let answer = path.decoder.decode(&named, &placement, &self.labels, request.selection);
         let mut prediction = self.prediction(request, answer.map_err(failed)?)?;
+        prediction.explain = explanation;
         let postprocess = clock.lap();
-        prediction.timings_us =
+        let timings_us =
             Timings { queue: 0, decode, preprocess, inference, postprocess, total: clock.total() };
-        Ok(Response { prediction: Some(prediction), probabilities, outputs: self.named(outputs) })
+        prediction.timings_us = timings_us;
+        let outputs = self.named(outputs);
+        Ok(Response { prediction: Some(prediction), probabilities, outputs, timings_us })
+    }
+
+    fn explain(&self, picture: &Picture, path: &PicturePath) -> Result<Explanation, RunnerError> {
+        let steps = explain(picture, &path.spec)
+            .map_err(|error| RunnerError::Picture(error.to_string()))?;
+        Ok(Explanation { steps, settings: self.settings.clone() })
     }
 
     fn outputs<'a>(&'a self, tensors: &'a [Tensor]) -> Vec<Output<'a>> {
@@ -206,8 +219,11 @@ impl Pipeline {
             }
         };
         let inputs = self.info.inputs.iter().map(pick).collect::<Result<Vec<_>, _>>()?;
-        let outputs = self.run_session(&inputs)?;
-        Ok(Response { prediction: None, probabilities: None, outputs: self.named(outputs) })
+        let mut clock = Clock::start();
+        let outputs = self.named(self.run_session(&inputs)?);
+        let inference = clock.lap();
+        let timings_us = Timings { inference, total: clock.total(), ..Timings::default() };
+        Ok(Response { prediction: None, probabilities: None, outputs, timings_us })
     }
 }
 
@@ -268,28 +284,33 @@ fn label_list(labels: &Labels, outputs: &[TensorInfo]) -> Vec<String> {
 
 /// Times consecutive stages in microseconds.
 struct Clock {
-    started: Instant,
     last: Instant,
+    total: Duration,
 }
 
 impl Clock {
     fn start() -> Self {
-        let now = Instant::now();
-        Self { started: now, last: now }
+        Self { last: Instant::now(), total: Duration::ZERO }
     }
 
     fn lap(&mut self) -> u64 {
         let now = Instant::now();
         let lap = now.duration_since(self.last);
         self.last = now;
+        self.total += lap;
         micros(lap)
     }
 
+    /// Leaves what was done since the last lap out of all times.
+    fn skip(&mut self) {
+        self.last = Instant::now();
+    }
+
     fn total(&self) -> u64 {
-        micros(self.last.duration_since(self.started))
+        micros(self.total)
     }
 }
 
-fn micros(duration: std::time::Duration) -> u64 {
+fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,8 @@ use sedge_tensor::{DType, Tensor};
 use sedge_vision::{Class, Object};
 use serde::{Deserialize, Serialize};
 
+use crate::Explanation;
+
 /// What a model says about one picture: the one type that the command line, HTTP, JSON lines and
 /// the page share.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub struct Prediction {
     /// The outputs themselves, for models whose outputs have no known meaning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<OutputTensor>>,
+    /// What was done to the picture, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Explanation>,
     /// Where the time went.
     pub timings_us: Timings,
 }

@@ -3,7 +3,7 @@ use sedge_tensor::Tensor;
 use sedge_vision::Selection;
 use serde::{Deserialize, Serialize};
 
-use crate::Prediction;
+use crate::{Prediction, Timings, TraceParent};
 
 /// What a request brings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub struct Request {
     pub timeout_ms: Option<u64>,
     /// Identifier under which logs and traces know this request.
     pub trace_id: Option<String>,
+    /// The caller's place in a distributed trace.
+    pub trace_parent: Option<TraceParent>,
+    /// Whether the prediction tells what was done to the picture.
+    pub explain: bool,
 }
 
 impl Request {
@@ -45,7 +49,16 @@ impl Request {
     fn new(service: impl Into<String>, payload: Payload) -> Self {
         let selection = Selection::default();
         let service = service.into();
-        Self { service, image: None, payload, selection, timeout_ms: None, trace_id: None }
+        Self {
+            service,
+            image: None,
+            payload,
+            selection,
+            timeout_ms: None,
+            trace_id: None,
+            trace_parent: None,
+            explain: false,
+        }
     }
 }
 
@@ -58,4 +71,6 @@ pub struct Response {
     pub probabilities: Option<Vec<f32>>,
     /// The model's outputs as they are, by name, in the model's order.
     pub outputs: Vec<(String, Tensor)>,
+    /// Where the time went; the same as in the prediction.
+    pub timings_us: Timings,
 }

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use sedge_package::{NameError, validate_service_name};
 use tokio::sync::oneshot;
 
-use crate::{ModelInfo, Request, Response, Runner, RunnerError};
+use crate::events::summary;
+use crate::{
+    Answered, Events, ModelInfo, Outcome, Payload, Request, Response, Runner, RunnerError,
+    Statistics, Timings, TraceParent,
+};
 
 /// What a service may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ pub struct Service {
     limits: Limits,
     queue: Mutex<Option<SyncSender<Job>>>,
     state: Arc<State>,
+    events: Events,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -54,6 +59,7 @@ struct State {
     stopping: AtomicBool,
     /// Moving average of what one request takes, in microseconds.
     typical_us: AtomicU64,
+    statistics: Statistics,
 }
 
 impl std::fmt::Debug for Service {
@@ -63,11 +69,12 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// Starts the threads of a service.
+    /// Starts the threads of a service, whose requests `events` are told of when they end.
     pub fn start(
         name: impl Into<String>,
         runner: Arc<dyn Runner>,
         limits: Limits,
+        events: Events,
     ) -> Result<Self, ServicesError> {
         let name = name.into();
         validate_service_name(&name)?;
@@ -82,7 +89,7 @@ impl Service {
             threads.push(thread.spawn(work).map_err(ServicesError::Thread)?);
         }
         let (queue, threads) = (Mutex::new(Some(sender)), Mutex::new(threads));
-        Ok(Self { name, runner, limits, queue, state, threads })
+        Ok(Self { name, runner, limits, queue, state, events, threads })
     }
 
     /// The service's name.
@@ -105,6 +112,11 @@ impl Service {
         self.state.waiting.load(Ordering::Relaxed)
     }
 
+    /// What it did since it began.
+    pub fn statistics(&self) -> &Statistics {
+        &self.state.statistics
+    }
+
     /// True until [`Service::stop`].
     pub fn is_ready(&self) -> bool {
         !self.state.stopping.load(Ordering::Relaxed)
@@ -112,6 +124,13 @@ impl Service {
 
     /// Admits a request, or refuses it at once, and waits for the answer without blocking a thread.
     pub async fn submit(&self, request: Request) -> Result<Response, RunnerError> {
+        let mut watch = Watch::begin(self, &request);
+        let result = self.answer(request).await;
+        watch.end(&result);
+        result
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response, RunnerError> {
         let (reply, answer) = oneshot::channel();
         let asked = request.timeout_ms.unwrap_or(u64::MAX);
         let timeout_ms = asked.min(self.limits.timeout_ms);
@@ -132,6 +151,7 @@ impl Service {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return Err(RunnerError::Stopping) };
         let waiting = self.state.waiting.fetch_add(1, Ordering::Relaxed);
+        self.state.statistics.admitted((waiting + 1).min(self.limits.queue));
         queue.try_send(job).map_err(|error| {
             self.state.waiting.fetch_sub(1, Ordering::Relaxed);
             match error {
@@ -163,6 +183,62 @@ impl Service {
     }
 }
 
+/// Counts a request and tells of its end, whichever it is: an answer, an error, or a caller that
+/// went away.
+struct Watch<'a> {
+    service: &'a Service,
+    picture: bool,
+    trace_id: Option<String>,
+    trace_parent: Option<TraceParent>,
+    ended: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(service: &'a Service, request: &Request) -> Self {
+        let picture = matches!(request.payload, Payload::Picture(_));
+        let (trace_id, trace_parent) = (request.trace_id.clone(), request.trace_parent);
+        Self { service, picture, trace_id, trace_parent, ended: false }
+    }
+
+    fn end(&mut self, result: &Result<Response, RunnerError>) {
+        self.ended = true;
+        let timings = result.as_ref().map_or(Timings::default(), |response| response.timings_us);
+        let prediction = result.as_ref().ok().and_then(|response| response.prediction.as_ref());
+        let error = result.as_ref().err().map(ToString::to_string);
+        self.tell(Outcome::of(result), timings, error, prediction.map(summary));
+    }
+
+    fn tell(
+        &mut self,
+        outcome: Outcome,
+        timings_us: Timings,
+        error: Option<String>,
+        prediction: Option<crate::Prediction>,
+    ) {
+        let timings = (outcome == Outcome::Ok).then_some((&timings_us, self.picture));
+        self.service.statistics().finished(outcome, timings);
+        self.service.events.tell(Answered {
+            sequence: 0,
+            unix_ms: 0,
+            service: self.service.name.clone(),
+            outcome: outcome.name().to_owned(),
+            error,
+            trace_id: self.trace_id.take(),
+            trace_parent: self.trace_parent,
+            prediction,
+            timings_us,
+        });
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.tell(Outcome::Cancelled, Timings::default(), None, None);
+        }
+    }
+}
+
 fn work(receiver: &Mutex<Receiver<Job>>, runner: &dyn Runner, state: &State) {
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -174,14 +250,19 @@ fn work(receiver: &Mutex<Receiver<Job>>, runner: &dyn Runner, state: &State) {
         }
         let started = Instant::now();
         let queued = started.duration_since(admitted).as_micros() as u64;
+        state.statistics.started();
         let run = || runner.run(&request);
         let mut result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
             .unwrap_or_else(|_| {
                 Err(RunnerError::Failed("the request made the pipeline panic".into()))
             });
-        if let Some(prediction) = result.as_mut().ok().and_then(|r| r.prediction.as_mut()) {
-            prediction.timings_us.queue = queued;
-            prediction.timings_us.total += queued;
+        state.statistics.ended();
+        if let Ok(response) = &mut result {
+            response.timings_us.queue = queued;
+            response.timings_us.total += queued;
+            if let Some(prediction) = &mut response.prediction {
+                prediction.timings_us = response.timings_us;
+            }
         }
         let took = started.elapsed().as_micros() as u64;
         let typical = state.typical_us.load(Ordering::Relaxed);
@@ -209,6 +290,7 @@ pub enum ServicesError {
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     by_name: BTreeMap<String, Arc<Service>>,
+    events: Events,
 }
 
 impl Services {
@@ -219,6 +301,11 @@ impl Services {
         }
         self.by_name.insert(service.name().to_owned(), Arc::new(service));
         Ok(())
+    }
+
+    /// What the services tell of their requests, when they were started with it.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// A service by name.

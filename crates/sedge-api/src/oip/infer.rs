@@ -13,7 +13,7 @@ use super::response::{Encoded, Source, Wanted, encode};
 use super::{Error, ModelPath, PREDICTION, tensors};
 use crate::body::{self, Budget};
 use crate::coding::Coding;
-use crate::trace::TraceId;
+use crate::trace::Trace;
 use crate::{App, body::compute};
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -45,7 +45,9 @@ pub(super) async fn infer(
     let mut request = sedge_service::Request::tensors(service.name(), Vec::new());
     request.payload = payload;
     request.timeout_ms = timeout_ms;
-    request.trace_id = parts.extensions.get::<TraceId>().map(|id| id.0.to_string());
+    if let Some(trace) = parts.extensions.get::<Trace>() {
+        trace.mark(&mut request);
+    }
     let response = service.submit(request).await?;
     let size = response.outputs.iter().map(|(_, tensor)| tensor.bytes().len()).sum();
     let coding = Coding::accepted(&parts.headers);

@@ -8,10 +8,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sedge_engine::Registry;
-use sedge_package::{Package, Settings, service_name};
-use sedge_service::{LoadOptions, Pipeline, Prediction, Request, Runner};
+use sedge_package::{Package, service_name};
+use sedge_service::{ExplainedSetting, LoadOptions, Pipeline, Prediction, Request, Runner};
 use sedge_vision::{Answer, DecodeLimits, Selection, decode, draw, encode_png};
-use serde::Serialize;
 
 use super::Format;
 use crate::overrides::OverrideFlags;
@@ -71,33 +70,12 @@ fn score(text: &str) -> Result<f32, String> {
     if score.is_finite() { Ok(score) } else { Err("not a finite number".into()) }
 }
 
-/// A prediction with, when asked for, how its picture was prepared.
-#[derive(Serialize)]
-struct Printed<'a> {
-    #[serde(flatten)]
-    prediction: &'a Prediction,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explain: Option<Explained>,
-}
-
-#[derive(Serialize)]
-struct Explained {
-    steps: Vec<String>,
-    settings: Vec<ExplainedSetting>,
-}
-
-#[derive(Serialize)]
-struct ExplainedSetting {
-    key: String,
-    value: serde_json::Value,
-    origin: String,
-}
-
 impl Infer {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let sources = pictures::collect(&self.image)?;
         let package = Package::open(&self.model, &self.overrides.overrides()?)?;
-        let settings = package.effective_settings()?;
+        // What nobody says about pictures is an error here, before the model is loaded.
+        package.pipeline()?;
         let options = LoadOptions {
             engine: self.engine.clone(),
             threads: self.threads.unwrap_or_else(sedge_engine::available_threads),
@@ -113,7 +91,7 @@ impl Infer {
         let mut drawn = HashSet::new();
         let mut failed = 0;
         for source in &sources {
-            let done = self.one(source, &pipeline, &settings, &mut printer, &progress, &mut drawn);
+            let done = self.one(source, &pipeline, &mut printer, &progress, &mut drawn);
             if let Err(error) = done {
                 if is_broken_pipe(&error) {
                     return Ok(ExitCode::SUCCESS);
@@ -137,7 +115,6 @@ impl Infer {
         &self,
         source: &Source,
         pipeline: &Pipeline,
-        settings: &Settings,
         printer: &mut Printer,
         progress: &Progress,
         drawn: &mut HashSet<PathBuf>,
@@ -148,18 +125,14 @@ impl Infer {
         let classes = pipeline.info().task == "image-classification";
         let top_k = self.top_k.or(classes.then_some(TOP_CLASSES));
         request.selection = Selection { threshold: self.threshold, top_k };
+        request.explain = self.explain;
         let response = pipeline.run(&request)?;
         let prediction = response.prediction.context("the model gave no prediction")?;
         if let Some(directory) = &self.draw {
             let path = free_path(directory, &source.name(), drawn);
             self.write_drawing(&path, &bytes, &prediction)?;
         }
-        let explain = match self.explain {
-            true => Some(explained(pipeline.explain(&bytes)?, settings)?),
-            false => None,
-        };
-        let printed = Printed { prediction: &prediction, explain };
-        progress.hidden(|| printer.print(&printed, self.timings))
+        progress.hidden(|| printer.print(&prediction, self.timings))
     }
 
     fn write_drawing(&self, path: &Path, bytes: &[u8], prediction: &Prediction) -> Result<()> {
@@ -194,27 +167,6 @@ fn free_path(directory: &Path, name: &str, taken: &mut HashSet<PathBuf>) -> Path
     path
 }
 
-fn explained(steps: Vec<String>, settings: &Settings) -> Result<Explained> {
-    let mut shown = Vec::new();
-    let decisive = |key: &str| {
-        ["input.", "decoder.", "model.labels", "model.label_offset", "model.task"]
-            .iter()
-            .any(|start| key.starts_with(start))
-    };
-    for (key, setting) in settings.iter().filter(|(key, _)| decisive(key)) {
-        // Long lists (labels, anchors) are told by their length.
-        let value = match &setting.value {
-            toml::Value::Array(items) if items.len() > 12 => {
-                format!("{} entries", items.len()).into()
-            }
-            value => serde_json::to_value(value)?,
-        };
-        let origin = setting.origin.to_string();
-        shown.push(ExplainedSetting { key: key.replace(".0.", "."), value, origin });
-    }
-    Ok(Explained { steps, settings: shown })
-}
-
 /// Prints predictions to standard output as they come.
 struct Printer {
     format: Format,
@@ -226,17 +178,17 @@ impl Printer {
         Self { format, count: 0 }
     }
 
-    fn print(&mut self, printed: &Printed<'_>, timings: bool) -> Result<()> {
+    fn print(&mut self, prediction: &Prediction, timings: bool) -> Result<()> {
         let mut out = std::io::stdout().lock();
         match self.format {
             Format::Table => {
                 let gap = if self.count > 0 { "\n" } else { "" };
-                write!(out, "{gap}{}", as_table(printed, timings, self.count == 0))?;
+                write!(out, "{gap}{}", as_table(prediction, timings, self.count == 0))?;
             }
-            Format::Jsonl => writeln!(out, "{}", serde_json::to_string(printed)?)?,
+            Format::Jsonl => writeln!(out, "{}", serde_json::to_string(prediction)?)?,
             Format::Json => {
                 let start = if self.count == 0 { "[\n" } else { ",\n" };
-                write!(out, "{start}{}", serde_json::to_string_pretty(printed)?)?;
+                write!(out, "{start}{}", serde_json::to_string_pretty(prediction)?)?;
             }
         }
         out.flush()?;
@@ -253,8 +205,7 @@ impl Printer {
     }
 }
 
-fn as_table(printed: &Printed<'_>, timings: bool, first: bool) -> String {
-    let prediction = printed.prediction;
+fn as_table(prediction: &Prediction, timings: bool, first: bool) -> String {
     let mut text = format!("{}\n", prediction.image.as_deref().unwrap_or("-"));
     let label = |label: &Option<String>, index: usize| match label {
         Some(label) if !label.is_empty() => label.clone(),
@@ -297,7 +248,7 @@ fn as_table(printed: &Printed<'_>, timings: bool, first: bool) -> String {
             ms(t.total)
         ));
     }
-    if let Some(explain) = &printed.explain {
+    if let Some(explain) = &prediction.explain {
         text.push_str("  what was done\n");
         for (number, step) in explain.steps.iter().enumerate() {
             text.push_str(&format!("    {}. {step}\n", number + 1));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use sedge_engine::Registry;
 use sedge_package::{Package, service_name};
-use sedge_service::{Limits, LoadOptions, Pipeline, Runner, Service, Services};
+use sedge_service::{Events, Limits, LoadOptions, Pipeline, Runner, Service, Services};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -69,7 +69,7 @@ impl Serve {
         let flags = self.overrides.overrides()?;
         let mut services = Services::default();
         for section in &config.service {
-            let service = start(section, &flags, &registry)
+            let service = start(section, &flags, &registry, services.events())
                 .with_context(|| section.model.display().to_string())?;
             services.add(service)?;
         }
@@ -118,7 +118,12 @@ impl Serve {
     }
 }
 
-fn start(section: &ServiceConfig, flags: &[Override], registry: &Registry) -> Result<Service> {
+fn start(
+    section: &ServiceConfig,
+    flags: &[Override],
+    registry: &Registry,
+    events: &Events,
+) -> Result<Service> {
     let started = Instant::now();
     let overrides: Vec<_> = section.overrides().into_iter().chain(flags.iter().cloned()).collect();
     let package = Package::open(&section.model, &overrides)?;
@@ -153,7 +158,7 @@ fn start(section: &ServiceConfig, flags: &[Override], registry: &Registry) -> Re
         instances: section.instances.unwrap_or(defaults.instances),
         timeout_ms: section.timeout_ms.unwrap_or(defaults.timeout_ms),
     };
-    Ok(Service::start(name, Arc::new(pipeline), limits)?)
+    Ok(Service::start(name, Arc::new(pipeline), limits, events.clone())?)
 }
 
 async fn serve(

@@ -11,6 +11,7 @@ mod overrides;
 mod pictures;
 mod table;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 /// An error as a person reads it: what failed on the first line, the hint on its own.
-#[allow(clippy::print_stderr)]
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {}", format!("{error:#}").replace(" Hint: ", "\nHint: "));
+    let text = format!("{error:#}").replace(" Hint: ", "\nHint: ");
+    let _ = writeln!(logging::Forgiving, "error: {text}");
 }

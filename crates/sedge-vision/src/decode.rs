@@ -21,6 +21,11 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
+    /// Pictures of at most so many million pixels.
+    pub fn of_megapixels(count: u64) -> Self {
+        Self { max_pixels: count.saturating_mul(1_000_000) }
+    }
+
     fn check(self, width: u32, height: u32) -> Result<(), DecodeError> {
         if u64::from(width) * u64::from(height) > self.max_pixels {
             return Err(DecodeError::TooLarge { width, height, max_pixels: self.max_pixels });
@@ -47,7 +52,7 @@ pub enum DecodeError {
     /// More pixels than the limit allows.
     #[error(
         "cannot decode the picture: {width} x {height} pixels exceed the limit of {max_pixels}. \
-         Hint: scale it down, or raise the pixel limit"
+         Hint: scale it down, or raise the limit with --max-megapixels"
     )]
     TooLarge {
         /// Width the header claims.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::overrides::Override;
+use crate::ranges;
 
 /// `sedge.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) listen: Option<String>,
     /// Largest request body in MiB.
     pub(crate) max_body_mib: Option<u64>,
+    /// Largest picture that is decoded, in megapixels.
+    pub(crate) max_megapixels: Option<u64>,
     /// The services.
     pub(crate) service: Vec<ServiceConfig>,
 }
@@ -78,7 +81,21 @@ impl Config {
         if config.service.is_empty() {
             bail!("no [[service]] is configured. Hint: add [[service]] with model = \"path\"");
         }
+        config.check_ranges().map_err(anyhow::Error::msg)?;
         Ok(config)
+    }
+
+    fn check_ranges(&self) -> Result<(), String> {
+        ranges::MAX_BODY_MIB.check(self.max_body_mib)?;
+        ranges::MAX_MEGAPIXELS.check(self.max_megapixels)?;
+        for service in &self.service {
+            let count = |value: Option<usize>| value.map(|value| value as u64);
+            ranges::THREADS.check(count(service.threads))?;
+            ranges::INSTANCES.check(count(service.instances))?;
+            ranges::QUEUE.check(count(service.queue))?;
+            ranges::TIMEOUT_MS.check(service.timeout_ms)?;
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +165,8 @@ mod tests {
             ("[[service]]\nmodel = 'm'\ntimeuot_ms = 1", "timeout_ms"),
             ("listen = '127.0.0.1:1'", "[[service]]"),
             ("[[service]]\nname = 'x'", "model"),
+            ("[[service]]\nmodel = 'm'\nqueue = 0", "queue takes whole numbers from 1"),
+            ("max_body_mib = 0\n[[service]]\nmodel = 'm'", "max_body_mib = 0"),
         ] {
             let message = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(message.contains(word), "{message}");

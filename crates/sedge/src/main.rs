@@ -9,6 +9,7 @@ mod config;
 mod logging;
 mod overrides;
 mod pictures;
+mod ranges;
 mod table;
 
 use std::io::Write;

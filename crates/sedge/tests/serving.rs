@@ -3,7 +3,7 @@
 
 mod program;
 
-use program::Server;
+use program::{Server, says};
 
 const MODEL: &str = "testdata/models/vww96";
 
@@ -17,4 +17,43 @@ fn a_log_that_lost_its_reader_stops_nothing() {
     }
     server.signal("TERM");
     assert_eq!(server.end().code(), Some(0));
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_with_their_range() {
+    for (flag, word) in [
+        ("--threads", "threads takes whole numbers from 1 to 1024"),
+        ("--instances", "from 1 to 256"),
+        ("--queue", "from 1 to 65536"),
+        ("--timeout-ms", "timeout_ms takes"),
+        ("--max-body-mib", "max_body_mib takes"),
+        ("--max-megapixels", "max_megapixels takes"),
+    ] {
+        for number in ["0", "99999999999999999999", "1000000000"] {
+            says(&["serve", MODEL, flag, number], 2, &[flag, word]);
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sedge.toml");
+    for (line, word) in [
+        ("threads = 0", "threads takes whole numbers from 1 to 1024"),
+        ("instances = 100000", "instances = 100000"),
+        ("timeout_ms = 0", "timeout_ms takes"),
+    ] {
+        std::fs::write(&path, format!("[[service]]\nmodel = 'no'\n{line}")).unwrap();
+        says(&["serve", "--config", path.to_str().unwrap()], 1, &["sedge.toml", word]);
+    }
+}
+
+/// The head of a PNG of 2000 x 1000 pixels.
+const LARGE: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x07\xd0\0\0\x03\xe8\x08\x02\0\0\0\x09\x3c\xf2\xfd";
+
+#[test]
+fn the_largest_picture_is_a_setting() {
+    let call = "POST /endpoints/vww96/invocations";
+    let answer = Server::start(&[MODEL, "--max-megapixels", "1"]).ask(call, LARGE);
+    assert!(answer.contains("2000 x 1000") && answer.contains("--max-megapixels"), "{answer}");
+    let answer = Server::start(&[MODEL]).ask(call, LARGE);
+    assert!(!answer.contains("--max-megapixels"), "{answer}");
 }

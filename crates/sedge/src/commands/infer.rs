@@ -15,6 +15,7 @@ use sedge_vision::{Answer, DecodeLimits, Selection, decode, draw, encode_png};
 use super::Format;
 use crate::overrides::OverrideFlags;
 use crate::pictures::{self, Source};
+use crate::ranges;
 use crate::table::{self, Align};
 
 /// Classes that are shown when nobody asks for more.
@@ -38,7 +39,7 @@ pub(crate) struct Infer {
     #[arg(long)]
     format: Option<Format>,
     /// At most so many classes or objects per picture [default: 5 classes, all objects]
-    #[arg(long, short = 'k', value_name = "N")]
+    #[arg(long, short = 'k', value_name = "N", value_parser = ranges::TOP_K.parser::<usize>())]
     top_k: Option<usize>,
     /// Lowest score that is shown [default: the decoder's own]
     #[arg(long, short = 't', value_name = "SCORE", value_parser = score)]
@@ -56,10 +57,10 @@ pub(crate) struct Infer {
     #[arg(long, default_value = "auto")]
     engine: String,
     /// Threads for inference [default: the processors this process may use]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = ranges::THREADS.parser::<usize>())]
     threads: Option<usize>,
     /// Largest picture that is decoded, in megapixels
-    #[arg(long, value_name = "MP", default_value_t = 64)]
+    #[arg(long, value_name = "MP", default_value_t = 64, value_parser = ranges::MAX_MEGAPIXELS.parser::<u64>())]
     max_megapixels: u64,
     #[command(flatten)]
     overrides: OverrideFlags,
@@ -79,7 +80,7 @@ impl Infer {
         let options = LoadOptions {
             engine: self.engine.clone(),
             threads: self.threads.unwrap_or_else(sedge_engine::available_threads),
-            limits: DecodeLimits { max_pixels: self.max_megapixels.saturating_mul(1_000_000) },
+            limits: DecodeLimits::of_megapixels(self.max_megapixels),
         };
         let pipeline = Pipeline::load(package, &Registry::new(None), &options)?;
         if let Some(directory) = &self.draw {
@@ -136,7 +137,7 @@ impl Infer {
     }
 
     fn write_drawing(&self, path: &Path, bytes: &[u8], prediction: &Prediction) -> Result<()> {
-        let limits = DecodeLimits { max_pixels: self.max_megapixels.saturating_mul(1_000_000) };
+        let limits = DecodeLimits::of_megapixels(self.max_megapixels);
         let mut picture = decode(bytes, &limits)?.upright().into_rgb();
         let answer = match (&prediction.classes, &prediction.objects) {
             (Some(classes), _) => Answer::Classes(classes.clone()),

@@ -9,12 +9,14 @@ use clap::Args;
 use sedge_engine::Registry;
 use sedge_package::{Package, service_name};
 use sedge_service::{Events, Limits, LoadOptions, Pipeline, Runner, Service, Services};
+use sedge_vision::DecodeLimits;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, ServiceConfig};
 use crate::logging::{self, LogFormat};
 use crate::overrides::{Override, OverrideFlags};
+use crate::ranges;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -43,20 +45,23 @@ pub(crate) struct Serve {
     #[arg(long, conflicts_with = "config")]
     engine: Option<String>,
     /// Threads of one inference [default: the processors this process may use]
-    #[arg(long, value_name = "N", conflicts_with = "config")]
+    #[arg(long, value_name = "N", value_parser = ranges::THREADS.parser::<usize>(), conflicts_with = "config")]
     threads: Option<usize>,
     /// Requests that may wait per service; one more is answered 503 at once [default: 128]
-    #[arg(long, value_name = "N", conflicts_with = "config")]
+    #[arg(long, value_name = "N", value_parser = ranges::QUEUE.parser::<usize>(), conflicts_with = "config")]
     queue: Option<usize>,
     /// Requests that run side by side per service [default: the processors, at least 2]
-    #[arg(long, value_name = "N", conflicts_with = "config")]
+    #[arg(long, value_name = "N", value_parser = ranges::INSTANCES.parser::<usize>(), conflicts_with = "config")]
     instances: Option<usize>,
     /// Most milliseconds between admission and answer [default: 60000]
-    #[arg(long, value_name = "MS", conflicts_with = "config")]
+    #[arg(long, value_name = "MS", value_parser = ranges::TIMEOUT_MS.parser::<u64>(), conflicts_with = "config")]
     timeout_ms: Option<u64>,
     /// Largest request body in MiB [default: 64]
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = ranges::MAX_BODY_MIB.parser::<u64>())]
     max_body_mib: Option<u64>,
+    /// Largest picture that is decoded, in megapixels [default: 64]
+    #[arg(long, value_name = "MP", value_parser = ranges::MAX_MEGAPIXELS.parser::<u64>())]
+    max_megapixels: Option<u64>,
     #[command(flatten)]
     overrides: OverrideFlags,
 }
@@ -67,9 +72,11 @@ impl Serve {
         let config = self.config()?;
         let registry = Registry::new(None);
         let flags = self.overrides.overrides()?;
+        let max_megapixels = self.max_megapixels.or(config.max_megapixels);
+        let limits = max_megapixels.map(DecodeLimits::of_megapixels).unwrap_or_default();
         let mut services = Services::default();
         for section in &config.service {
-            let service = start(section, &flags, &registry, services.events())
+            let service = start(section, &flags, &registry, limits, services.events())
                 .with_context(|| section.model.display().to_string())?;
             services.add(service)?;
         }
@@ -122,6 +129,7 @@ fn start(
     section: &ServiceConfig,
     flags: &[Override],
     registry: &Registry,
+    limits: DecodeLimits,
     events: &Events,
 ) -> Result<Service> {
     let started = Instant::now();
@@ -138,7 +146,7 @@ fn start(
     let options = LoadOptions {
         engine: section.engine.clone().unwrap_or(defaults.engine),
         threads: section.threads.unwrap_or(defaults.threads),
-        limits: defaults.limits,
+        limits,
     };
     let pipeline = Pipeline::load(package, registry, &options)?;
     let info = pipeline.info();

@@ -3,6 +3,8 @@
 
 mod program;
 
+use std::io::BufRead;
+
 use program::{Server, says};
 
 const MODEL: &str = "testdata/models/vww96";
@@ -56,4 +58,47 @@ fn the_largest_picture_is_a_setting() {
     assert!(answer.contains("2000 x 1000") && answer.contains("--max-megapixels"), "{answer}");
     let answer = Server::start(&[MODEL]).ask(call, LARGE);
     assert!(!answer.contains("--max-megapixels"), "{answer}");
+}
+
+#[test]
+fn names_are_checked_before_models_are_loaded() {
+    let loaded = |arguments: &[&str]| {
+        let output = program::sedge(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let log = program::text(&output.stderr);
+        (log.contains("loaded"), log)
+    };
+    let (loads, log) = loaded(&["serve", MODEL, "--name", "a"]);
+    assert!(!loads && log.contains("'a' is no service name"), "{log}");
+    let (loads, log) = loaded(&["serve", MODEL, MODEL]);
+    assert!(!loads && log.contains("two services are called 'vww96'"), "{log}");
+    let (_, log) = loaded(&["serve", "no/such-model"]);
+    assert_eq!(log.matches("no/such-model").count(), 1, "{log}");
+}
+
+#[test]
+fn addresses_may_be_host_names() {
+    let server = Server::start(&[MODEL, "--listen", "localhost:0"]);
+    assert!(server.address.ip().is_loopback());
+    for listen in ["localhost", "127.0.0.1:x", "127.0.0.1:70000"] {
+        says(&["serve", MODEL, "--listen", listen], 1, &[listen, "Hint", "127.0.0.1:8080"]);
+    }
+}
+
+#[test]
+fn a_hangup_without_a_terminal_stops_nothing() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    if u64::from_str_radix(ignored, 16).unwrap() & 1 != 0 {
+        println!("skipped: hangups are ignored here, as under nohup");
+        return;
+    }
+    let mut server = Server::start(&[MODEL]);
+    server.signal("HUP");
+    let mut line = String::new();
+    server.log.as_mut().unwrap().read_line(&mut line).unwrap();
+    assert!(line.contains("SIGHUP"), "{line}");
+    assert!(server.ask("GET /ping", b"").starts_with("HTTP/1.1 200"));
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(0));
 }

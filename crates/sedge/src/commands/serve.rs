@@ -1,4 +1,6 @@
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,11 +9,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use sedge_engine::Registry;
-use sedge_package::{Package, service_name};
-use sedge_service::{Events, Limits, LoadOptions, Pipeline, Runner, Service, Services};
+use sedge_package::{Package, service_name, validate_service_name};
+use sedge_service::{
+    Events, Limits, LoadOptions, Pipeline, Runner, Service, Services, ServicesError,
+};
 use sedge_vision::DecodeLimits;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ServiceConfig};
 use crate::logging::{self, LogFormat};
@@ -23,7 +27,8 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// Answer requests over HTTP
 ///
 /// Each model becomes a named service under POST /endpoints/NAME/invocations (SageMaker Runtime)
-/// and /v2/models/NAME (Open Inference Protocol). SIGTERM and SIGINT finish what runs and exit 0.
+/// and /v2/models/NAME (Open Inference Protocol). SIGTERM and SIGINT finish what runs and exit 0;
+/// so does SIGHUP when the terminal closes.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Model files, package directories or archives
@@ -37,7 +42,7 @@ pub(crate) struct Serve {
     config: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     /// Form of the log on standard error
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
@@ -70,23 +75,20 @@ impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         logging::install(self.log_format);
         let config = self.config()?;
-        let registry = Registry::new(None);
+        // What can be found wrong at once is, before models are loaded, which may take long.
+        let names = names(&config.service)?;
+        let listen = self.listen.as_deref().or(config.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
+        let listen = addresses(listen)?;
         let flags = self.overrides.overrides()?;
         let max_megapixels = self.max_megapixels.or(config.max_megapixels);
         let limits = max_megapixels.map(DecodeLimits::of_megapixels).unwrap_or_default();
+        let registry = Registry::new(None);
         let mut services = Services::default();
-        for section in &config.service {
-            let service = start(section, &flags, &registry, limits, services.events())
-                .with_context(|| section.model.display().to_string())?;
+        for (name, section) in names.iter().zip(&config.service) {
+            let service = start(name, section, &flags, &registry, limits, services.events())
+                .with_context(|| format!("cannot start service '{name}'"))?;
             services.add(service)?;
         }
-        let listen = match (&self.listen, &config.listen) {
-            (Some(listen), _) => *listen,
-            (None, text) => {
-                let text = text.as_deref().unwrap_or(DEFAULT_LISTEN);
-                text.parse().with_context(|| format!("listen = \"{text}\" is no ADDRESS:PORT"))?
-            }
-        };
         let max_body_mib = self.max_body_mib.or(config.max_body_mib);
         // One thread per core would only take time from the inference threads.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -94,7 +96,7 @@ impl Serve {
             .enable_all()
             .build()?;
         let services = Arc::new(services);
-        runtime.block_on(serve(services.clone(), listen, max_body_mib))?;
+        runtime.block_on(serve(services.clone(), &listen, max_body_mib))?;
         services.stop();
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
@@ -125,7 +127,39 @@ impl Serve {
     }
 }
 
+/// The services' names in the order of their sections: every one fits, none is there twice.
+fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
+    let mut taken = BTreeSet::new();
+    let name = |section: &ServiceConfig| {
+        let name = match &section.name {
+            Some(name) => name.clone(),
+            None => service_name(&section.model)
+                .with_context(|| format!("{} needs a name", section.model.display()))?,
+        };
+        validate_service_name(&name)?;
+        if !taken.insert(name.clone()) {
+            bail!(ServicesError::Duplicate(name));
+        }
+        Ok(name)
+    };
+    sections.iter().map(name).collect()
+}
+
+/// The addresses that `ADDRESS:PORT` means, IPv4 first: `localhost` is mostly both, and what is
+/// told to use it mostly tries 127.0.0.1.
+fn addresses(listen: &str) -> Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = listen
+        .to_socket_addrs()
+        .with_context(|| {
+            format!("cannot listen on '{listen}'. Hint: give an address and a port, such as {DEFAULT_LISTEN}")
+        })?
+        .collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    Ok(addresses)
+}
+
 fn start(
+    name: &str,
     section: &ServiceConfig,
     flags: &[Override],
     registry: &Registry,
@@ -135,10 +169,6 @@ fn start(
     let started = Instant::now();
     let overrides: Vec<_> = section.overrides().into_iter().chain(flags.iter().cloned()).collect();
     let package = Package::open(&section.model, &overrides)?;
-    let name = match &section.name {
-        Some(name) => name.clone(),
-        None => service_name(&section.model)?,
-    };
     if let Err(incomplete) = package.pipeline() {
         tracing::warn!(service = name, "takes raw tensors only: {incomplete}");
     }
@@ -171,10 +201,12 @@ fn start(
 
 async fn serve(
     services: Arc<Services>,
-    listen: SocketAddr,
+    listen: &[SocketAddr],
     max_body_mib: Option<u64>,
 ) -> Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| {
+        let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
+        let listen = listen.join(" or ");
         format!("cannot listen on {listen}. Hint: another server may use the port; choose one with --listen")
     })?;
     let address = listener.local_addr()?;
@@ -184,14 +216,40 @@ async fn serve(
     }
     let router = sedge_api::router(services, options);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = hangup()?;
     let stop = async move {
         let signal = tokio::select! {
             _ = term.recv() => "SIGTERM",
             _ = int.recv() => "SIGINT",
+            () = closed(&mut hangup) => "SIGHUP",
         };
         tracing::info!(signal, "stopping: finishing what runs");
     };
     tracing::info!(address = %address, "listening");
     sedge_api::serve(listener, router, stop).await?;
     Ok(())
+}
+
+/// SIGHUP, unless whoever started this process had it ignored (`nohup`).
+fn hangup() -> Result<Option<Signal>> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let bit = 1 << (SignalKind::hangup().as_raw_value() - 1);
+    Ok(if ignored & bit == 0 { Some(signal(SignalKind::hangup())?) } else { None })
+}
+
+/// Ends when the terminal closes. Without a terminal, SIGHUP asks for the configuration to be read
+/// again, which is not done.
+async fn closed(hangup: &mut Option<Signal>) {
+    let terminal = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
+    while let Some(signal) = hangup {
+        if signal.recv().await.is_none() || terminal {
+            return;
+        }
+        tracing::warn!(
+            "SIGHUP changes nothing: the configuration is read at the start. Hint: restart"
+        );
+    }
+    std::future::pending::<()>().await;
 }

@@ -66,6 +66,11 @@ impl Budget {
         Self { used: Arc::default(), limit }
     }
 
+    /// Bytes that are held now.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn reserve(&self) -> Reservation {
         Reservation { budget: self.clone(), held: 0 }
     }

@@ -20,6 +20,7 @@ use sedge_service::Services;
 mod body;
 mod coding;
 mod log;
+mod metrics;
 mod oip;
 mod sagemaker;
 mod server;
@@ -28,6 +29,7 @@ mod trace;
 pub use server::serve;
 
 use crate::body::Budget;
+use crate::metrics::HttpStatistics;
 
 /// Limits and names of the HTTP surface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ struct App {
     services: Arc<Services>,
     options: Options,
     budget: Budget,
+    http: HttpStatistics,
 }
 
 impl App {
@@ -77,15 +80,16 @@ impl App {
 /// All protocols over one set of services.
 pub fn router(services: Arc<Services>, options: Options) -> Router {
     let budget = Budget::new(options.max_buffered_bytes.max(options.max_body_bytes));
-    let app = Arc::new(App { services, options, budget });
+    let app = Arc::new(App { services, options, budget, http: HttpStatistics::default() });
     Router::new()
         .merge(sagemaker::routes())
         .merge(oip::routes())
+        .merge(metrics::routes())
         .fallback(|uri: Uri| async move { unrouted(&uri, StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|uri: Uri| async move {
             unrouted(&uri, StatusCode::METHOD_NOT_ALLOWED)
         })
-        .layer(middleware::from_fn(trace::observe))
+        .layer(middleware::from_fn_with_state(app.clone(), trace::observe))
         .with_state(app)
 }
 

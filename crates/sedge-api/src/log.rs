@@ -36,8 +36,10 @@ macro_rules! finished {
 
 impl Finished<'_> {
     pub(crate) fn emit(&self) {
-        let probe =
-            self.path == "/ping" || self.path.ends_with("/live") || self.path.ends_with("/ready");
+        let probe = self.path == "/ping"
+            || self.path == "/metrics"
+            || self.path.ends_with("/live")
+            || self.path.ends_with("/ready");
         match self.status {
             500.. => finished!(warn, self),
             0..400 if probe => finished!(debug, self),

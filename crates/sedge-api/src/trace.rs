@@ -6,13 +6,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::body::HttpBody;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use sedge_service::TraceParent;
 
+use crate::App;
 use crate::log::Finished;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,11 +42,16 @@ impl Trace {
 pub(crate) struct ErrorText(pub(crate) Arc<str>);
 
 /// Gives the request its identifier, the answer an `x-request-id`, and the log an event.
-pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let trace = Trace::of(request.headers());
     let id = trace.id.clone();
     request.extensions_mut().insert(trace);
     let mut event = Event {
+        app,
         method: request.method().clone(),
         uri: request.uri().clone(),
         bytes_in: request.body().size_hint().lower(),
@@ -63,6 +69,7 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
 }
 
 struct Event {
+    app: Arc<App>,
     method: Method,
     uri: Uri,
     bytes_in: u64,
@@ -74,6 +81,8 @@ struct Event {
 impl Event {
     fn finish(&mut self, status: u16, bytes_out: Option<u64>, error: Option<&str>) {
         self.logged = true;
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.app.http.record(status, micros, self.bytes_in, bytes_out.unwrap_or(0));
         // URIs are ASCII, so any byte is a boundary.
         let path = self.uri.path();
         let path = path.get(..path.len().min(256)).unwrap_or_default();
@@ -84,7 +93,7 @@ impl Event {
             status,
             bytes_in: self.bytes_in,
             bytes_out,
-            micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            micros,
             trace_id: &self.id,
             error,
         }

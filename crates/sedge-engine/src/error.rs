@@ -2,6 +2,21 @@ use sedge_graph::GraphError;
 use sedge_graph::passes::ExpandError;
 use sedge_tensor::{DType, TensorError};
 
+/// What messages call the engine that every device has; it consists of several.
+pub(crate) const EMBEDDED: &str = "the embedded engine";
+
+/// What helps when the embedded engine does not.
+const OTHER_ENGINE: &str = "Hint: try --engine onnxruntime, which needs onnxruntime 1.18 or newer \
+    on this device: SEDGE_ONNXRUNTIME=/path/to/libonnxruntime.so";
+
+fn hint_for(engine: &str) -> &'static str {
+    if engine == EMBEDDED { OTHER_ENGINE } else { "Hint: try --engine native" }
+}
+
+fn after_stop(engine: &str) -> String {
+    if engine == EMBEDDED { format!(". {OTHER_ENGINE}") } else { String::new() }
+}
+
 /// Why a model could not be loaded into an engine.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -14,7 +29,7 @@ pub enum LoadError {
         known: String,
     },
     /// The engine's library is missing or too old.
-    #[error("engine '{engine}' is not available: {reason}")]
+    #[error("{engine} is not available: {reason}")]
     Unavailable {
         /// The engine.
         engine: &'static str,
@@ -22,7 +37,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The model is of a kind this engine does not take.
-    #[error("engine '{engine}' cannot run {what}")]
+    #[error("{engine} cannot run {what}. {hint}", hint = hint_for(.engine))]
     Unsupported {
         /// The engine.
         engine: &'static str,
@@ -30,11 +45,21 @@ pub enum LoadError {
         what: String,
     },
     /// The engine refused the model.
-    #[error("engine '{engine}' could not load the model: {reason}")]
+    #[error("{engine} could not load the model: {reason}{hint}", hint = after_stop(.engine))]
     Engine {
         /// The engine.
         engine: &'static str,
         /// The engine's own words.
+        reason: String,
+    },
+    /// The embedded engine lacks an operator, or a form of it.
+    #[error("{EMBEDDED} cannot run operator '{operator}'{place}: {reason}. {OTHER_ENGINE}")]
+    Operator {
+        /// The operator's type.
+        operator: String,
+        /// Where it is in the model, in words; empty when that is unknown.
+        place: String,
+        /// What is lacking.
         reason: String,
     },
     /// The graph could not be written in operators the engine knows.
@@ -77,7 +102,7 @@ pub enum RunError {
         actual: Vec<usize>,
     },
     /// The engine failed.
-    #[error("engine '{engine}' failed: {reason}")]
+    #[error("{engine} failed: {reason}")]
     Engine {
         /// The engine.
         engine: &'static str,

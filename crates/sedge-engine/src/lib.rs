@@ -12,6 +12,8 @@ mod error;
 mod native;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+#[cfg(feature = "native")]
+mod operators;
 mod prepare;
 mod registry;
 #[cfg(feature = "rten")]
@@ -24,6 +26,8 @@ pub use error::{LoadError, RunError};
 pub use native::Native;
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::Onnxruntime;
+#[cfg(feature = "native")]
+pub use operators::{How, Operator, operators};
 pub use registry::{Registry, Status};
 #[cfg(feature = "rten")]
 pub use rten::Rten;

@@ -6,6 +6,7 @@
 //! one such section.
 
 mod affine;
+pub(crate) mod host;
 mod layer;
 mod lower;
 mod memory;
@@ -18,19 +19,22 @@ mod step;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rten::ThreadPool;
-use sedge_graph::{Dim, Graph, passes, shapes};
+use sedge_graph::{Dim, Graph, Node, passes, shapes};
 use sedge_kernels::Threads;
 use sedge_tensor::Tensor;
 
-use crate::error::contained;
+use crate::error::{EMBEDDED, contained};
 use crate::session::accept_all;
-use crate::{Engine, LoadError, LoadOptions, Model, Rten, RunError, Session, TensorInfo};
+use crate::{Engine, LoadError, LoadOptions, Model, Rten, RunError, Session, TensorInfo, prepare};
 use step::{Plan, State};
 
 const NAME: &str = "native";
 
 /// Input shapes whose plans are kept, when a model takes several.
 const MOST_PLANS: usize = 4;
+
+/// What an open first and an open other dimension are taken for while loading.
+const TYPICAL: [usize; 2] = [1, 64];
 
 /// The embedded engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,45 +50,64 @@ impl Engine for Native {
     }
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
-        let Model::Graph(mut graph) = model;
-        let integer = |node: &sedge_graph::Node| {
-            let op = node.op.as_str();
-            op.starts_with("QLinear")
-                || matches!(op, "QuantizeLinear" | "DequantizeLinear" | "DetectionPostProcess")
+        let Model::Graph(graph) = model;
+        let own = |node: &Node| {
+            host::is_host(node)
+                || passes::is_fused_integer(node)
+                || matches!(
+                    node.op.as_str(),
+                    "QuantizeLinear" | "DequantizeLinear" | "DetectionPostProcess"
+                )
         };
-        if !graph.nodes.iter().any(integer) {
+        let (inputs, _) = TensorInfo::of_graph(&graph);
+        let is_open = |info: &TensorInfo| info.shape.iter().any(|dim| dim.fixed().is_none());
+        if graph.nodes.iter().any(own) {
+            return plan_for(graph, options);
+        }
+        if !inputs.iter().any(is_open) {
             return Rten.load(Model::Graph(graph), options);
         }
-        let (inputs, outputs) = TensorInfo::of_graph(&graph);
-        passes::expand_quantized(&mut graph)?;
-        let threads = options.threads.max(1);
-        let pool = Arc::new(ThreadPool::with_num_threads(threads));
-        let mut session = NativeSession {
-            graph: Some(graph),
-            inputs,
-            outputs,
-            plans: Mutex::default(),
-            pool,
-            threads,
-        };
-        let fixed = session.inputs.iter().map(|info| {
-            info.shape.iter().map(Dim::fixed).collect::<Option<Vec<_>>>().filter(|_| info.ranked)
-        });
-        if let Some(shapes) = fixed.collect::<Option<Vec<_>>>() {
-            session.prepared(&shapes)?;
-            // No other shapes will come: the plan has what it needs of the weights.
-            session.graph = None;
-        } else {
-            // What cannot be loaded at all must say so now, whatever shapes come later.
-            let smallest: Vec<Vec<usize>> = session
-                .inputs
-                .iter()
-                .map(|info| info.shape.iter().map(|dim| dim.fixed().unwrap_or(1)).collect())
-                .collect();
-            session.prepared(&smallest)?;
+        // Some operators are rewritten only for known sizes, which every request brings.
+        match Rten.load(Model::Graph(graph.clone()), options) {
+            Err(refusal @ LoadError::Operator { .. }) => {
+                plan_for(graph, options).map_err(|_| refusal)
+            }
+            loaded => loaded,
         }
-        Ok(Box::new(session))
     }
+}
+
+/// A session that plans for the shapes of each request.
+fn plan_for(mut graph: Graph, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
+    let (inputs, outputs) = TensorInfo::of_graph(&graph);
+    passes::expand_quantized(&mut graph).map_err(prepare::refused)?;
+    let threads = options.threads.max(1);
+    let pool = Arc::new(ThreadPool::with_num_threads(threads));
+    let mut session = NativeSession {
+        graph: Some(graph),
+        inputs,
+        outputs,
+        plans: Mutex::default(),
+        pool,
+        threads,
+    };
+    let fixed = session.inputs.iter().map(|info| {
+        info.shape.iter().map(Dim::fixed).collect::<Option<Vec<_>>>().filter(|_| info.ranked)
+    });
+    if let Some(shapes) = fixed.collect::<Option<Vec<_>>>() {
+        session.prepared(&shapes)?;
+        // No other shapes will come: the plan has what it needs of the weights.
+        session.graph = None;
+    } else {
+        // What cannot be loaded at all must say so now, whatever shapes come later.
+        let typical = |info: &TensorInfo| {
+            let dims = info.shape.iter().enumerate();
+            dims.map(|(axis, dim)| dim.fixed().unwrap_or(TYPICAL[axis.min(1)])).collect()
+        };
+        let typical: Vec<Vec<usize>> = session.inputs.iter().map(typical).collect();
+        session.prepared(&typical)?;
+    }
+    Ok(Box::new(session))
 }
 
 struct NativeSession {
@@ -127,7 +150,8 @@ impl NativeSession {
             plans.push(plan.clone());
             return Ok(plan);
         }
-        let refuse = |reason: &str| LoadError::Engine { engine: NAME, reason: reason.to_owned() };
+        let refuse =
+            |reason: &str| LoadError::Engine { engine: EMBEDDED, reason: reason.to_owned() };
         let graph = self.graph.as_ref().ok_or_else(|| refuse("no plan is for these shapes"))?;
         let build = || self.build(graph.clone(), shapes);
         let run = contained(build).map_err(|reason| refuse(&reason)).and_then(|run| run)?;
@@ -168,7 +192,7 @@ impl Session for NativeSession {
 
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
         accept_all(&self.inputs, inputs)?;
-        let refuse = |reason: String| RunError::Engine { engine: NAME, reason };
+        let refuse = |reason: String| RunError::Engine { engine: EMBEDDED, reason };
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
         let prepared = self.prepared(&shapes).map_err(|error| refuse(error.to_string()))?;
         let (plan, states) = match &prepared.run {

@@ -14,6 +14,9 @@ use crate::{Engine, LoadError, LoadOptions, Model, RunError, Session, TensorInfo
 
 const NAME: &str = "onnxruntime";
 
+/// The engine in messages.
+const WORDS: &str = "engine 'onnxruntime'";
+
 /// Environment variable that names the library.
 const VARIABLE: &str = "SEDGE_ONNXRUNTIME";
 
@@ -56,7 +59,7 @@ impl Onnxruntime {
         };
         let environment = ENVIRONMENT.get_or_init(|| contained(start).and_then(|started| started));
         environment.as_ref().map_err(|reason| LoadError::Unavailable {
-            engine: NAME,
+            engine: WORDS,
             reason: format!(
                 "{reason}. Hint: install onnxruntime 1.18 or newer and name its library: \
                  {VARIABLE}=/path/to/libonnxruntime.so"
@@ -90,7 +93,7 @@ impl Engine for Onnxruntime {
         let environment = self.environment()?;
         let Model::Graph(graph) = model;
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
-        let file = prepare::whole(&prepare::plain(graph, NAME)?);
+        let file = prepare::whole(&prepare::plain(graph, WORDS)?);
         let load = || -> Result<ort::session::Session, String> {
             fn text<E: std::fmt::Display>(error: E) -> String {
                 error.to_string()
@@ -109,7 +112,7 @@ impl Engine for Onnxruntime {
         };
         let session = contained(load)
             .and_then(|loaded| loaded)
-            .map_err(|reason| LoadError::Engine { engine: NAME, reason })?;
+            .map_err(|reason| LoadError::Engine { engine: WORDS, reason })?;
         Ok(Box::new(OnnxruntimeSession { session: Mutex::new(session), inputs, outputs }))
     }
 }
@@ -133,7 +136,7 @@ impl Session for OnnxruntimeSession {
 
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
         accept_all(&self.inputs, inputs)?;
-        let refuse = |reason: String| RunError::Engine { engine: NAME, reason };
+        let refuse = |reason: String| RunError::Engine { engine: WORDS, reason };
         let mut values = Vec::with_capacity(inputs.len());
         for (info, tensor) in self.inputs.iter().zip(inputs) {
             values.push((info.name.as_str(), input(tensor).map_err(refuse)?));

@@ -1,6 +1,6 @@
 //! rten: pure Rust, runs everywhere; the embedded engine's way of computing with floats.
 
-mod adapt;
+pub(crate) mod adapt;
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rten_tensor::prelude::*;
 use sedge_graph::Graph;
 use sedge_tensor::{DType, Tensor};
 
-use crate::error::contained;
+use crate::error::{EMBEDDED, contained};
 use crate::session::accept_all;
 use crate::{Engine, LoadError, LoadOptions, Model, RunError, Session, TensorInfo, prepare};
 
@@ -61,12 +61,11 @@ impl Rten {
         graph: Graph,
     ) -> Result<Box<dyn Session>, LoadError> {
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
-        let mut graph = prepare::plain(graph, NAME)?;
-        sedge_graph::shapes::infer(&mut graph);
-        adapt::adapt(&mut graph);
+        let mut graph = prepare::plain(graph, EMBEDDED)?;
+        adapt::adapt(&mut graph)?;
         let (file, weights) = prepare::with_weights_apart(&graph);
         drop(graph);
-        let refuse = |reason: String| LoadError::Engine { engine: NAME, reason };
+        let refuse = |reason: String| LoadError::Engine { engine: EMBEDDED, reason };
         let load = || {
             let mut model = ModelOptions::with_all_ops();
             model.external_data(prepare::WEIGHTS, weights).prepack_weights(true);
@@ -107,7 +106,7 @@ impl Session for RtenSession {
             let answered = self.model.run(values.collect(), &self.output_ids, Some(options));
             answered.map_err(|error| error.to_string())
         };
-        let refuse = |reason: String| RunError::Engine { engine: NAME, reason };
+        let refuse = |reason: String| RunError::Engine { engine: EMBEDDED, reason };
         let values = contained(run).and_then(|answered| answered).map_err(refuse)?;
         self.outputs.iter().zip(values).map(|(info, value)| tensor(value, info.dtype)).collect()
     }
@@ -185,7 +184,7 @@ fn tensor(value: Value, dtype: DType) -> Result<Tensor, RunError> {
         Value::UInt8Tensor(t) => Tensor::new(t.shape().to_vec(), t.into_data())?,
         _ => {
             let reason = "the model answers something that is no tensor".to_owned();
-            return Err(RunError::Engine { engine: NAME, reason });
+            return Err(RunError::Engine { engine: EMBEDDED, reason });
         }
     })
 }

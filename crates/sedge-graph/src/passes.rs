@@ -7,8 +7,11 @@ mod layout;
 mod qlinear;
 
 pub use cleanup::clean;
-pub use expand::{ExpandError, expand, expand_quantized, remaining_custom_operators};
+pub use expand::{
+    ExpandError, expand, expand_quantized, is_fused_integer, remaining_custom_operators,
+};
 pub use layout::{Transposed, sink_transposes};
+pub use qlinear::FUSED_INTEGERS;
 
 use crate::{Graph, GraphError, shapes};
 

@@ -3,6 +3,8 @@
 //!
 //! Source: `tensorflow/lite/kernels/detection_postprocess.cc`.
 
+use crate::suppression::{Corners, keep};
+
 /// What the operator is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -30,8 +32,6 @@ pub struct Detection {
     /// Rows that were found.
     pub count: f32,
 }
-
-type Corners = [f32; 4];
 
 impl DetectionOptions {
     /// Rows of the result.
@@ -123,18 +123,7 @@ impl DetectionOptions {
         let mut rows: Vec<usize> =
             (0..scores.len()).filter(|&row| scores[row] >= self.score_threshold).collect();
         rows.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let mut kept: Vec<usize> = Vec::new();
-        for row in rows {
-            if kept.len() >= most {
-                break;
-            }
-            let overlaps =
-                |&other: &usize| overlap(&boxes[other], &boxes[row]) > self.overlap_threshold;
-            if !kept.iter().any(overlaps) {
-                kept.push(row);
-            }
-        }
-        kept
+        keep(&rows, boxes, most, self.overlap_threshold)
     }
 
     fn answer(&self, boxes: &[Corners], found: &[(usize, usize, f32)]) -> Detection {
@@ -167,19 +156,6 @@ fn best(scores: &[f32], count: usize) -> Vec<usize> {
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     order.truncate(count);
     order
-}
-
-/// Intersection over union, 0 for boxes without area.
-fn overlap(a: &Corners, b: &Corners) -> f32 {
-    let area = |c: &Corners| (c[2] - c[0]) * (c[3] - c[1]);
-    let (area_a, area_b) = (area(a), area(b));
-    if area_a <= 0.0 || area_b <= 0.0 {
-        return 0.0;
-    }
-    let height = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
-    let width = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
-    let both = height * width;
-    both / (area_a + area_b - both)
 }
 
 #[cfg(test)]

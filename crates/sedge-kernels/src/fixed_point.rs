@@ -63,7 +63,8 @@ pub(crate) fn high_product(a: i32, b: i32) -> i32 {
     ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
 }
 
-fn shift_right(value: i32, by: u32) -> i32 {
+/// Division by a power of two, ties away from zero.
+pub(crate) fn shift_right(value: i32, by: u32) -> i32 {
     if by == 0 {
         return value;
     }

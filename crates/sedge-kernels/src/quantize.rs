@@ -60,6 +60,11 @@ impl Affine {
         })
     }
 
+    /// A table of square roots, rounded down as TensorFlow Lite's SQRT does on bytes.
+    pub fn square_roots(&self, to: &Affine) -> [u8; 256] {
+        std::array::from_fn(|byte| to.offset((self.real(byte as u8).sqrt() / to.scale).floor()))
+    }
+
     /// A table that brings bytes of this meaning to another, as TensorFlow Lite's QUANTIZE and its
     /// rectifiers do in fixed point. `slope` multiplies what is below zero.
     pub fn rescale(&self, to: &Affine, slope: f32, (low, high): (u8, u8)) -> [u8; 256] {

@@ -289,20 +289,26 @@ impl<'g> Builder<'g> {
                 Some(())
             }
             Operator::Detection(options) => {
-                let from = found.inputs.iter().map(|&value| self.tensor(value));
-                let tensors_in = from.collect::<Option<Vec<_>>>()?;
-                let tensors_out = found.outputs.iter().map(|&v| self.new_tensor(v)).collect();
-                self.push(Step {
-                    kernel: Kernel::Detection(options.clone()),
-                    bytes_in: Vec::new(),
-                    bytes_out: None,
-                    length: 0,
-                    tensors_in,
-                    tensors_out,
-                });
-                Some(())
+                self.on_tensors(Kernel::Detection(options.clone()), found)
             }
+            Operator::Host(operator) => self.on_tensors(Kernel::Host(operator.clone()), found),
         }
+    }
+
+    /// A step from tensors to tensors.
+    fn on_tensors(&mut self, kernel: Kernel, found: &Found) -> Option<()> {
+        let from = found.inputs.iter().map(|&value| self.tensor(value));
+        let tensors_in = from.collect::<Option<Vec<_>>>()?;
+        let tensors_out = found.outputs.iter().map(|&value| self.new_tensor(value)).collect();
+        self.push(Step {
+            kernel,
+            bytes_in: Vec::new(),
+            bytes_out: None,
+            length: 0,
+            tensors_in,
+            tensors_out,
+        });
+        Some(())
     }
 
     fn layer(&mut self, layer: &Layer, input: ValueId, output: ValueId) -> Option<()> {

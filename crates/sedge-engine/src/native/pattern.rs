@@ -1,11 +1,13 @@
 //! Finds dequantise, operator, activation and quantise nodes that make one integer operator.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sedge_graph::{Attribute, Graph, Node, ValueId};
 use sedge_kernels::{Affine, Arithmetic, DetectionOptions};
 
 use super::affine;
+use super::host::{self, Host};
 use super::layer::{self, Layer};
 
 /// Whose arithmetic a graph follows.
@@ -80,6 +82,7 @@ pub(super) enum Operator {
     Quantize(Affine),
     Dequantize(Affine),
     Detection(Box<DetectionOptions>),
+    Host(Arc<dyn Host>),
 }
 
 /// What the search needs to know of a graph.
@@ -134,6 +137,10 @@ impl<'g> Search<'g> {
         }
         if node.op == "DetectionPostProcess" && node.domain == sedge_graph::SEDGE_DOMAIN {
             return self.detection(node);
+        }
+        if let Some(operator) = host::read(self.graph, node) {
+            let inputs = node.inputs.iter().flatten().copied().collect();
+            return found(Operator::Host(operator), inputs, node);
         }
         self.moving(node)
     }
@@ -221,8 +228,12 @@ impl<'g> Search<'g> {
             }
             _ => {
                 let (bytes, from) = operand(0)?;
-                let function = function(node)?;
-                let mut table = Box::new(from.table(&to, self.family == Family::Tflite, function));
+                let tflite = self.family == Family::Tflite;
+                let mut table = Box::new(match node.op.as_str() {
+                    "HardSwish" if tflite => from.hard_swish(&to)?,
+                    "Sqrt" if tflite => from.square_roots(&to),
+                    _ => from.table(&to, tflite, function(node)?),
+                });
                 table.iter_mut().for_each(|byte| *byte = (*byte).clamp(limits.0, limits.1));
                 found(Operator::Table(table), vec![bytes], quantize)
             }
@@ -392,6 +403,12 @@ fn function(node: &Node) -> Option<Box<dyn Fn(f32) -> f32>> {
             let alpha = number("alpha", 1.0);
             Box::new(move |x| if x >= 0.0 { x } else { alpha * f64::from(x).exp_m1() as f32 })
         }
+        // As TensorFlow Lite's kernel rounds between its operations.
+        "Gelu" if node.string("approximate") == Some("tanh") => Box::new(|x| {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() as f32 * (x + 0.044715 * x * x * x);
+            let gate = 1.0 + f64::from(inner).tanh() as f32;
+            (0.5 * f64::from(x) * f64::from(gate)) as f32
+        }),
         "Exp" => Box::new(|x| f64::from(x).exp() as f32),
         "Sqrt" => Box::new(f32::sqrt),
         "Abs" => Box::new(f32::abs),

@@ -8,7 +8,9 @@ use sedge_kernels::{
 };
 use sedge_tensor::{DType, Tensor};
 
+use super::host::Host;
 use super::layer::Built;
+use crate::error::EMBEDDED;
 use crate::{RunError, Session};
 
 /// One operator with everything it needs to run: places of its operands and results.
@@ -76,6 +78,7 @@ pub(super) enum Kernel {
         order: Vec<usize>,
     },
     Detection(Box<DetectionOptions>),
+    Host(Arc<dyn Host>),
     Section(Box<dyn Session>),
 }
 
@@ -93,7 +96,7 @@ impl State {
 }
 
 fn refuse(reason: impl Into<String>) -> RunError {
-    RunError::Engine { engine: super::NAME, reason: reason.into() }
+    RunError::Engine { engine: EMBEDDED, reason: reason.into() }
 }
 
 impl Step {
@@ -101,6 +104,12 @@ impl Step {
         match &self.kernel {
             Kernel::Section(session) => self.section(session.as_ref(), state),
             Kernel::Detection(options) => self.detect(options, state),
+            Kernel::Host(operator) => {
+                let from = self.tensors_in.iter().map(|&place| state.tensor(place));
+                let answer = operator.run(&from.collect::<Result<Vec<_>, _>>()?).map_err(refuse)?;
+                state.tensors[self.tensors_out[0]] = Some(answer);
+                Ok(())
+            }
             Kernel::ToTensor { dtype, shape } => {
                 let bytes = &state.buffers[self.bytes_in[0]];
                 let flip = if *dtype == DType::I8 { 0x80 } else { 0 };

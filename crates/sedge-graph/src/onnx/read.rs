@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use prost::Message;
 use sedge_tensor::{DType, Tensor};
@@ -95,10 +97,15 @@ fn read_graph(source: proto::Graph) -> Result<Graph, ReadError> {
         return Err(ReadError::Unsupported("sparse weights".into()));
     }
     let mut graph = Graph::new(source.name);
+    let mut of_4_bits = HashSet::new();
     for tensor in source.initializer {
         let name = tensor.name.clone();
+        let small = four_bits(tensor.data_type).is_some();
         let tensor = read_tensor(tensor)?;
-        graph.add_constant(name, tensor);
+        let id = graph.add_constant(name, tensor);
+        if small {
+            of_4_bits.insert(id);
+        }
     }
     for info in source.input {
         if graph.find(&info.name).is_none() {
@@ -115,6 +122,19 @@ fn read_graph(source: proto::Graph) -> Result<Graph, ReadError> {
     }
     for node in source.node {
         read_node(&mut graph, node)?;
+    }
+    // As weights they are the same numbers in eight bits; what is rounded to them would differ.
+    let rounds = |node: &&Node| {
+        node.is("QuantizeLinear") && node.input(2).is_some_and(|zero| of_4_bits.contains(&zero))
+    };
+    if let Some(node) = graph.nodes.iter().find(rounds) {
+        return Err(ReadError::Node {
+            node: node.name.clone(),
+            op: node.op.clone(),
+            problem: "activations of 4 bits are not supported. Hint: quantise activations to \
+                8 bits; weights may have 4"
+                .into(),
+        });
     }
     graph.outputs = outputs.iter().filter_map(|name| graph.find(name)).collect();
     Ok(graph)
@@ -219,10 +239,30 @@ fn read_value(source: proto::ValueInfo) -> Value {
     }
 }
 
+/// The 8-bit type that holds the numbers of a 4-bit one (`UINT4`, `INT4`).
+fn four_bits(data_type: i32) -> Option<DType> {
+    match data_type {
+        21 => Some(DType::U8),
+        22 => Some(DType::I8),
+        _ => None,
+    }
+}
+
+/// Two numbers a byte, the lower half first.
+fn unpack(packed: &[u8], dtype: DType, count: usize) -> Vec<u8> {
+    let halves = packed.iter().flat_map(|&byte| [byte & 0xf, byte >> 4]);
+    let extended = |half: u8| match dtype {
+        DType::I8 => ((half << 4) as i8 >> 4) as u8,
+        _ => half,
+    };
+    halves.take(count).map(extended).collect()
+}
+
 fn read_tensor(source: proto::Tensor) -> Result<Tensor, ReadError> {
     let name = source.name.clone();
     let problem = |problem: String| ReadError::Tensor { name: name.clone(), problem };
-    let dtype = dtype_of(source.data_type.into())
+    let dtype = four_bits(source.data_type)
+        .or_else(|| dtype_of(source.data_type.into()))
         .ok_or_else(|| problem(format!("element type {} is not supported", source.data_type)))?;
     let shape: Vec<usize> = source
         .dims
@@ -236,8 +276,15 @@ fn read_tensor(source: proto::Tensor) -> Result<Tensor, ReadError> {
                 .into(),
         ));
     }
-    let narrow =
-        |bits: fn(i32) -> Vec<u8>| source.int32_data.iter().copied().flat_map(bits).collect();
+    let narrow = |bits: fn(i32) -> Vec<u8>| -> Vec<u8> {
+        source.int32_data.iter().copied().flat_map(bits).collect()
+    };
+    if let Some(dtype) = four_bits(source.data_type) {
+        let packed = source.raw_data.unwrap_or_else(|| narrow(|x| vec![x as u8]).into());
+        let count = shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
+        let bytes = unpack(&packed, dtype, count.unwrap_or(usize::MAX));
+        return Tensor::from_bytes(dtype, shape, bytes.into()).map_err(|e| problem(e.to_string()));
+    }
     let bytes: Bytes = match source.raw_data {
         Some(raw) if dtype != DType::String => raw,
         _ => match dtype {
@@ -248,13 +295,9 @@ fn read_tensor(source: proto::Tensor) -> Result<Tensor, ReadError> {
             DType::U64 => Tensor::vector(source.uint64_data).shared_bytes(),
             DType::U32 => Tensor::vector(source.uint64_data.iter().map(|&x| x as u32).collect())
                 .shared_bytes(),
-            DType::U8 | DType::I8 | DType::Bool => {
-                let bytes: Vec<u8> = narrow(|x| vec![x as u8]);
-                bytes.into()
-            }
+            DType::U8 | DType::I8 | DType::Bool => narrow(|x| vec![x as u8]).into(),
             DType::U16 | DType::I16 | DType::F16 | DType::Bf16 => {
-                let bytes: Vec<u8> = narrow(|x| (x as u16).to_le_bytes().to_vec());
-                bytes.into()
+                narrow(|x| (x as u16).to_le_bytes().to_vec()).into()
             }
             DType::String => {
                 return Tensor::from_strings(shape, source.string_data)

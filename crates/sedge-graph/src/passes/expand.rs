@@ -7,8 +7,13 @@ use crate::{Graph, GraphError, Node, SEDGE_DOMAIN};
 #[derive(Debug, thiserror::Error)]
 pub enum ExpandError {
     /// An operator has no expansion, or not for these operands.
-    #[error("operator '{0}' has no expansion into ONNX operators")]
-    NoExpansion(String),
+    #[error("operator '{operator}' (node '{node}') has no expansion into ONNX operators")]
+    NoExpansion {
+        /// The operator.
+        operator: String,
+        /// The node's name; may be empty.
+        node: String,
+    },
     /// The expansion left a graph that does not hang together.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -28,7 +33,7 @@ pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
             }
         };
         if expanded.is_none() {
-            return Err(ExpandError::NoExpansion(node.op));
+            return Err(no_expansion(node));
         }
     }
     graph.sort()?;
@@ -39,7 +44,7 @@ pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
 pub fn expand_quantized(graph: &mut Graph) -> Result<(), ExpandError> {
     for node in std::mem::take(&mut graph.nodes) {
         if is_fused_integer(&node) {
-            qlinear::expand(graph, &node).ok_or(ExpandError::NoExpansion(node.op))?;
+            qlinear::expand(graph, &node).ok_or_else(|| no_expansion(node))?;
         } else {
             graph.nodes.push(node);
         }
@@ -48,8 +53,14 @@ pub fn expand_quantized(graph: &mut Graph) -> Result<(), ExpandError> {
     Ok(())
 }
 
-fn is_fused_integer(node: &Node) -> bool {
-    matches!(node.domain.as_str(), "" | "com.microsoft") && node.op.starts_with("QLinear")
+fn no_expansion(node: Node) -> ExpandError {
+    ExpandError::NoExpansion { operator: node.op, node: node.name }
+}
+
+/// True for an operator that computes on quantised integers and carries their meaning itself.
+pub fn is_fused_integer(node: &Node) -> bool {
+    matches!(node.domain.as_str(), "" | "com.microsoft")
+        && qlinear::FUSED_INTEGERS.contains(&node.op.as_str())
 }
 
 /// Operators outside the default ONNX domain that are left, with their counts.

@@ -7,6 +7,22 @@ use sedge_tensor::Tensor;
 
 use crate::{Graph, Node, ValueId};
 
+/// The operators that [`super::expand`] knows.
+pub const FUSED_INTEGERS: [&str; 12] = [
+    "QGemm",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearConv",
+    "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu",
+    "QLinearMatMul",
+    "QLinearMul",
+    "QLinearSigmoid",
+    "QLinearSoftmax",
+    "QLinearWhere",
+];
+
 pub(super) fn expand(graph: &mut Graph, node: &Node) -> Option<()> {
     match node.op.as_str() {
         "QLinearConv" => conv(graph, node),
@@ -24,6 +40,13 @@ pub(super) fn expand(graph: &mut Graph, node: &Node) -> Option<()> {
             quantize(graph, node, y, 6)
         }
         "QLinearConcat" => concat(graph, node),
+        "QLinearWhere" => {
+            let (a, b) = (dequantize(graph, node, 1)?, dequantize(graph, node, 4)?);
+            let choice = graph.node("Where").named(&node.name).input(node.input(0)?);
+            let y = choice.input(a).input(b).output("chosen");
+            quantize(graph, node, y, 7)
+        }
+        "QGemm" => gemm(graph, node),
         "QLinearSigmoid"
         | "QLinearLeakyRelu"
         | "QLinearSoftmax"
@@ -70,20 +93,7 @@ fn conv(graph: &mut Graph, node: &Node) -> Option<()> {
     );
     let mut inner = vec![Some(x), Some(w)];
     if let Some(bias) = node.input(8) {
-        // The bias counts steps of input scale times weight scale.
-        let product = match (graph.constant(node.input(1)), graph.constant(Some(scale))) {
-            (Some(a), Some(b)) => {
-                let (a, b) = (a.to_f32()?, b.to_f32()?);
-                let step =
-                    b.iter().map(|b| a.first().map(|a| a * b)).collect::<Option<Vec<f32>>>()?;
-                let step =
-                    if step.len() == 1 { Tensor::scalar(step[0]) } else { Tensor::vector(step) };
-                graph.add_constant("bias_scale", step)
-            }
-            _ => graph.node("Mul").input(node.input(1)?).input(scale).output("bias_scale"),
-        };
-        let real = per_channel(graph.node("DequantizeLinear").input(bias).input(product));
-        inner.push(Some(real));
+        inner.push(Some(dequantize_bias(graph, node, bias, scale)?));
     }
     let mut conv = graph.node("Conv").named(&node.name);
     for operand in inner {
@@ -94,6 +104,55 @@ fn conv(graph: &mut Graph, node: &Node) -> Option<()> {
     }
     let y = conv.output("convolved");
     quantize(graph, node, y, 6)
+}
+
+/// A bias, which counts steps of input scale times weight scale.
+fn dequantize_bias(
+    graph: &mut Graph,
+    node: &Node,
+    bias: ValueId,
+    scale: ValueId,
+) -> Option<ValueId> {
+    let product = match (graph.constant(node.input(1)), graph.constant(Some(scale))) {
+        (Some(a), Some(b)) => {
+            let (a, b) = (a.to_f32()?, b.to_f32()?);
+            let step = b.iter().map(|b| a.first().map(|a| a * b)).collect::<Option<Vec<f32>>>()?;
+            let step = if step.len() == 1 { Tensor::scalar(step[0]) } else { Tensor::vector(step) };
+            graph.add_constant("bias_scale", step)
+        }
+        _ => graph.node("Mul").input(node.input(1)?).input(scale).output("bias_scale"),
+    };
+    let real = graph.node("DequantizeLinear").input(bias).input(product);
+    Some(real.attribute("axis", 0).output("real"))
+}
+
+/// Operands: two triples, a bias or none, and the result's pair, without which it is real.
+fn gemm(graph: &mut Graph, node: &Node) -> Option<()> {
+    let turned = node.int("transB") == Some(1);
+    let a = dequantize(graph, node, 0)?;
+    let (weight, scale) = (node.input(3)?, node.input(4)?);
+    let b = graph.node("DequantizeLinear").input(weight).input(scale).optional(node.input(5));
+    let b = b.attribute("axis", i64::from(!turned)).output("real");
+    let bias = match node.input(6) {
+        Some(bias) => Some(dequantize_bias(graph, node, bias, scale)?),
+        None => None,
+    };
+    let mut inner = graph.node("Gemm").named(&node.name).input(a).input(b).optional(bias);
+    for name in ["transA", "transB"] {
+        if let Some(turned) = node.int(name) {
+            inner = inner.attribute(name, turned);
+        }
+    }
+    // The bias counts steps that alpha scales too.
+    if let Some(alpha) = node.float("alpha").filter(|&alpha| alpha != 1.0) {
+        inner = inner.attribute("alpha", alpha).attribute("beta", alpha);
+    }
+    if node.input(7).is_none() {
+        inner.output_to(node.output(0)?);
+        return Some(());
+    }
+    let y = inner.output("product");
+    quantize(graph, node, y, 7)
 }
 
 /// Operands: result scale, result zero point, then triples.

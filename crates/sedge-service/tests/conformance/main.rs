@@ -9,6 +9,7 @@ mod case;
 mod compare;
 mod exclusions;
 mod operators;
+mod packed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,4 +104,53 @@ fn the_embedded_engine_computes_every_operator_as_tensorflow_lite() {
 #[cfg(feature = "onnxruntime")]
 fn onnxruntime_computes_every_operator_as_tensorflow_lite() {
     run_operators("onnxruntime");
+}
+
+#[test]
+fn the_embedded_engine_computes_every_onnx_operator_as_onnxruntime_or_refuses_it() {
+    let answers = packed::run("auto", &testdata().join("onnx_ops.zip"));
+    let cases: Vec<&str> = answers.keys().map(String::as_str).collect();
+    assert!(cases.len() > 700, "only {} cases were found", cases.len());
+    let (mut equal, mut faults) = (0, Vec::new());
+    for (name, (operator, outcome)) in &answers {
+        let expected = exclusions::REFUSED_OPERATORS.contains(&name.as_str());
+        match outcome {
+            packed::Outcome::Equal if expected => {
+                faults.push(format!("{name} is computed but listed as refused"));
+            }
+            packed::Outcome::Equal => equal += 1,
+            packed::Outcome::Refused(why) => {
+                let clear = why.contains("the embedded engine cannot run operator '")
+                    && !why.contains("operator ''")
+                    && why.contains("Hint: try --engine onnxruntime");
+                if !expected || !clear {
+                    faults.push(format!("{name} ({operator}) is refused: {why}"));
+                }
+            }
+            packed::Outcome::Wrong(why) => {
+                faults.push(format!("{name} ({operator}): {why}"));
+            }
+        }
+    }
+    let refused = exclusions::REFUSED_OPERATORS.len();
+    println!("ONNX operators: {equal} cases equal onnxruntime, {refused} are refused by name");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let known = |name: &&&str| !cases.contains(*name);
+    let unknown: Vec<_> = exclusions::REFUSED_OPERATORS.iter().filter(known).collect();
+    assert!(unknown.is_empty(), "no such cases: {unknown:?}");
+}
+
+#[test]
+fn the_embedded_engine_gives_every_byte_of_tensorflow_lites_8_bit_operators() {
+    let answers = packed::run("auto", &testdata().join("tflite_tables.zip"));
+    assert!(answers.len() > 140, "only {} cases were found", answers.len());
+    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
+        packed::Outcome::Equal => None,
+        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
+            Some(format!("{name} ({operator}): {why}"))
+        }
+    };
+    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
+    println!("8-bit operators: {} of {} cases equal", answers.len() - faults.len(), answers.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

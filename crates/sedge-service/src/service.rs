@@ -190,6 +190,7 @@ struct Watch<'a> {
     picture: bool,
     trace_id: Option<String>,
     trace_parent: Option<TraceParent>,
+    started: Instant,
     ended: bool,
 }
 
@@ -197,15 +198,21 @@ impl<'a> Watch<'a> {
     fn begin(service: &'a Service, request: &Request) -> Self {
         let picture = matches!(request.payload, Payload::Picture(_));
         let (trace_id, trace_parent) = (request.trace_id.clone(), request.trace_parent);
-        Self { service, picture, trace_id, trace_parent, ended: false }
+        Self { service, picture, trace_id, trace_parent, started: Instant::now(), ended: false }
     }
 
     fn end(&mut self, result: &Result<Response, RunnerError>) {
         self.ended = true;
-        let timings = result.as_ref().map_or(Timings::default(), |response| response.timings_us);
+        let timings = result.as_ref().map_or_else(|_| self.waited(), |answer| answer.timings_us);
         let prediction = result.as_ref().ok().and_then(|response| response.prediction.as_ref());
         let error = result.as_ref().err().map(ToString::to_string);
         self.tell(Outcome::of(result), timings, error, prediction.map(summary));
+    }
+
+    /// Where the time went of a request without an answer: nobody knows but how long it took.
+    fn waited(&self) -> Timings {
+        let total = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Timings { total, ..Timings::default() }
     }
 
     fn tell(
@@ -234,7 +241,7 @@ impl<'a> Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.tell(Outcome::Cancelled, Timings::default(), None, None);
+            self.tell(Outcome::Cancelled, self.waited(), None, None);
         }
     }
 }

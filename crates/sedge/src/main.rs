@@ -11,6 +11,8 @@ mod overrides;
 mod pictures;
 mod ranges;
 mod table;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -96,8 +96,19 @@ impl Serve {
             .enable_all()
             .build()?;
         let services = Arc::new(services);
+        #[cfg(feature = "otel")]
+        let traces = crate::traces::Traces::from_environment()?.map(Arc::new);
+        #[cfg(feature = "otel")]
+        if let Some(traces) = traces.clone() {
+            let events = services.events().clone();
+            runtime.spawn(async move { traces.follow(&events).await });
+        }
         runtime.block_on(serve(services.clone(), &listen, max_body_mib))?;
         services.stop();
+        #[cfg(feature = "otel")]
+        if let Some(traces) = traces {
+            traces.finish();
+        }
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }

@@ -591,6 +591,11 @@ def quantisation():
     case("matmulinteger_column_zeros", "MatMulInteger", a, b, zero, C(rand(7, dtype=np.int8, low=-5, high=5)))
     case("matmulinteger_column_zeros_u8", "MatMulInteger", a, C(rand(16, 7, dtype=np.uint8, high=255)), zero, C(rand(7, dtype=np.uint8)))
     case("matmulinteger_weights_as_input", "MatMulInteger", a, rand(16, 7, dtype=np.int8), zero, scalar(-5, np.int8))
+    for name, value in [("one", 77), ("none", 0)]:
+        case(f"matmulinteger_{name}_element", "MatMulInteger", a, b, C([value], np.uint8), C([-value // 9], np.int8))
+        case(f"convinteger_{name}_element", "ConvInteger", u, wi, C([value], np.uint8), C([-value // 9], np.int8), pads=[1] * 4)
+    case("quantizelinear_one_element", "QuantizeLinear", x, floats(0.1), C([3], np.uint8))
+    case("dequantizelinear_one_element", "DequantizeLinear", rand(2, 3, dtype=np.uint8), floats(0.1), C([3], np.uint8))
     case("matmulinteger_batched", "MatMulInteger", rand(2, 5, 16, dtype=np.uint8), C(rand(16, 7, dtype=np.uint8)), zero, scalar(9, np.uint8))
     one = lambda scale, z, dtype=np.uint8: (scalar(scale), scalar(z, dtype))
     y = one(0.2, 100)
@@ -673,6 +678,21 @@ def suppression():
     corners = np.sort(RANDOM.rand(1, 40, 2, 2) * 10, axis=2).reshape(1, 40, 4).astype(F)
     case(f"{name}_random", op, corners, RANDOM.rand(1, 3, 40).astype(F), ints(10), floats(.3), floats(.1))
     case(f"{name}_scalars", op, boxes, scores, scalar(3, I), scalar(.5), scalar(0))
+
+
+def detectors():
+    """Suppression in the middle of a graph, as exporters of detectors write it."""
+    node = helper.make_node
+    nodes = [
+        node("Slice", ["x", "zero", "four", "two"], ["centres"]), node("Slice", ["x", "four", "far", "two"], ["raw"]),
+        node("Sigmoid", ["raw"], ["rows"]), node("Transpose", ["rows"], ["scores"], perm=[0, 2, 1]),
+        node("NonMaxSuppression", ["centres", "scores", "most", "overlap", "least"], ["found"], center_point_box=1),
+        node("Gather", ["found", "pair"], ["places"], axis=1), node("GatherND", ["centres", "places"], ["boxes"]),
+        node("GatherND", ["scores", "found"], ["confidence"]), node("Gather", ["found", "one"], ["classes"], axis=1)]
+    boxes = np.concatenate([RANDOM.rand(2, 30, 2) * 40, RANDOM.rand(2, 30, 2) * 20 + 4, RANDOM.randn(2, 30, 3)], 2).astype(F)
+    constants = dict(zero=ints(0), four=ints(4), far=ints(99), two=ints(2), most=ints(5), overlap=floats(.4), least=floats(.3), pair=ints(0, 2), one=scalar(1, I))
+    for name, free in [("detector", ()), ("detector_free", (0, 1))]:
+        graph(name, "NonMaxSuppression", nodes, {"x": boxes}, constants, outputs=("boxes", "confidence", "classes"), free=free)
 
 
 def control():
@@ -778,7 +798,7 @@ def pack(path):
 
 if __name__ == "__main__":
     for family in [elementwise, arithmetic, convolutions, pools, resizes, pads, normalisations, matrices, reductions,
-                   movements, casts, quantisation, recurrent, suppression, control, quantised_models]:
+                   movements, casts, quantisation, recurrent, suppression, detectors, control, quantised_models]:
         RANDOM.seed(zlib.crc32(family.__name__.encode()))
         family()
     pack(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "onnx_ops.zip")

@@ -205,6 +205,8 @@ macro_rules! element_types {
 element_types! {
     F32 => f32, Float32;
     F64 => f64, Float64;
+    F16 => half::f16, Float16;
+    Bf16 => half::bf16, Bfloat16;
     U8 => u8, Uint8;
     I8 => i8, Int8;
     U16 => u16, Uint16;

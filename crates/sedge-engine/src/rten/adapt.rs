@@ -66,11 +66,12 @@ fn adapt_types_and_nodes(graph: &mut Graph) -> Result<(), LoadError> {
             windows::spell_out(graph, &mut node);
             spell_out(graph, &mut node);
         }
-        let before = graph.nodes.len();
+        let (before, node_name) = (graph.nodes.len(), node.name.clone());
         if !node.domain.is_empty() || rewrite(graph, &node).is_none() {
             graph.nodes.push(node);
         }
         graph.nodes[before..].iter().try_for_each(|node| support::check(graph, node))?;
+        name_all(graph, before, &node_name);
     }
     Ok(())
 }
@@ -116,13 +117,26 @@ fn spell_out(graph: &mut Graph, node: &mut Node) {
         // ONNX's default; rten has another.
         "QuantizeLinear" | "DequantizeLinear" => {
             node.attributes.entry("axis".into()).or_insert(Attribute::Int(1));
-            None
+            integers::scalar_parameters(graph, node)
         }
+        "ConvInteger" | "MatMulInteger" => integers::scalar_zeros(graph, node),
         "Slice" if node.input(3).is_none() => slice_axes(graph, node),
         "Pow" => float_exponent(graph, node),
         "LSTM" | "GRU" => drop_full_lengths(graph, node),
         _ => None,
     };
+}
+
+/// Names the nodes that came of one, for messages at run time.
+fn name_all(graph: &mut Graph, from: usize, name: &str) {
+    for index in from..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        if node.name.is_empty() {
+            let result = node.output(0).map(|id| graph.value(id).name.clone());
+            let name = if name.is_empty() { result.unwrap_or_default() } else { name.to_owned() };
+            graph.nodes[index].name = name;
+        }
+    }
 }
 
 /// Results that nothing reads are not asked for.

@@ -87,6 +87,18 @@ fn upgrade_node(graph: &mut Graph, mut node: Node, opset: i64) -> Result<(), Rea
             node.attributes.remove("spatial");
             node.outputs.truncate(1);
         }
+        "RoiAlign" if opset < 16 => {
+            let mode = "coordinate_transformation_mode".to_owned();
+            node.attributes.entry(mode).or_insert_with(|| "output_half_pixel".into());
+        }
+        "GridSample" if opset < 20 => {
+            let mode = match node.string("mode") {
+                Some("bicubic") => "cubic",
+                Some("nearest") => "nearest",
+                _ => "linear",
+            };
+            node.attributes.insert("mode".into(), mode.into());
+        }
         "Scatter" => node.op = "ScatterElements".into(),
         "Scan" if opset < 9 => return Err(refuse(&node, "Scan before operator set 9")),
         "GroupNormalization" if opset < 21 => per_channel_group_norm(graph, &mut node)?,
@@ -217,6 +229,23 @@ mod tests {
         inner.sort().unwrap();
         let ops: Vec<_> = inner.nodes.iter().map(|n| n.op.as_str()).collect();
         assert_eq!(ops, ["Shape", "Flatten", "Softmax", "Reshape"]);
+    }
+
+    #[test]
+    fn attributes_that_changed_their_default_or_names_say_what_they_meant() {
+        let mut graph = one("RoiAlign", None, &[]);
+        upgrade(&mut graph, 10).unwrap();
+        let node = only(&graph, "RoiAlign");
+        assert_eq!(node.string("coordinate_transformation_mode"), Some("output_half_pixel"));
+
+        for (old, new) in
+            [(None, "linear"), (Some("bilinear"), "linear"), (Some("bicubic"), "cubic")]
+        {
+            let mode = old.map(|old| ("mode", Attribute::from(old)));
+            let mut graph = one("GridSample", None, mode.as_slice());
+            upgrade(&mut graph, 16).unwrap();
+            assert_eq!(only(&graph, "GridSample").string("mode"), Some(new));
+        }
     }
 
     #[test]

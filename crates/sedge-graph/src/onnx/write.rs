@@ -8,6 +8,11 @@ use crate::{Attribute, Dim, Graph, Node, OPSET, SEDGE_DOMAIN, Value, ValueId};
 /// IR version that goes with operator set 21.
 const IR_VERSION: i64 = 10;
 
+/// Operators younger than the pinned set, with the set they came with; nothing else changed so that
+/// an older operator would mean something else.
+const YOUNGER: [(&str, i64); 4] =
+    [("Attention", 23), ("RMSNormalization", 23), ("RotaryEmbedding", 23), ("Swish", 24)];
+
 /// Weights of at least this many bytes go to the side file when there is one.
 const EXTERNAL_FROM_BYTES: usize = 1024;
 
@@ -30,7 +35,9 @@ pub fn write(graph: &Graph) -> Vec<u8> {
 pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, Vec<u8>) {
     let mut writer = Writer { options, external: Vec::new() };
     let domains = ["", SEDGE_DOMAIN, "com.microsoft"];
-    let used = |domain: &str| domain.is_empty() || graph.nodes.iter().any(|n| n.domain == domain);
+    let used = |domain: &str| domain.is_empty() || has_node(graph, &|n| n.domain == domain);
+    let young = |(op, _): &&(&str, i64)| has_node(graph, &|node| node.is(op));
+    let opset = YOUNGER.iter().filter(young).map(|&(_, set)| set).max().unwrap_or(OPSET);
     let model = proto::Model {
         ir_version: IR_VERSION,
         producer_name: "sedge".into(),
@@ -40,7 +47,7 @@ pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, Vec<u8>) {
             .filter(|domain| used(domain))
             .map(|domain| proto::OperatorSet {
                 domain: (*domain).to_owned(),
-                version: if domain.is_empty() { OPSET } else { 1 },
+                version: if domain.is_empty() { opset } else { 1 },
             })
             .collect(),
         metadata_props: graph
@@ -52,6 +59,15 @@ pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, Vec<u8>) {
         ..proto::Model::default()
     };
     (model.encode_to_vec(), writer.external)
+}
+
+/// True when a node of the graph or of a body inside it is such.
+fn has_node(graph: &Graph, is: &dyn Fn(&Node) -> bool) -> bool {
+    let in_body = |attribute: &Attribute| match attribute {
+        Attribute::Graph(body) => has_node(body, is),
+        _ => false,
+    };
+    graph.nodes.iter().any(|node| is(node) || node.attributes.values().any(in_body))
 }
 
 struct Writer<'o> {

@@ -3,7 +3,7 @@
 use sedge_tensor::DType;
 
 use super::{Inferred, window};
-use crate::{Dim, Graph, Node, SEDGE_DOMAIN, ValueId, onnx};
+use crate::{Attribute, Dim, Graph, Node, SEDGE_DOMAIN, ValueId, onnx};
 
 /// What a node's results are, as far as its operands tell.
 pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
@@ -79,6 +79,16 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
         }
         "DepthToSpace" => one(dtype, first.blocks(true)),
         "SpaceToDepth" => one(dtype, first.blocks(false)),
+        "GatherElements" => one(dtype, first.shape(1)),
+        "CastLike" => one(first.dtype(1), first.shape(0)),
+        "OneHot" => one(first.dtype(2), None),
+        "GatherND" | "Einsum" | "Range" | "GridSample" | "RoiAlign" | "Compress" => {
+            one(dtype, None)
+        }
+        "LSTM" | "GRU" | "RNN" => {
+            node.outputs.iter().map(|_| Inferred { dtype, shape: None }).collect()
+        }
+        "If" => branch(node),
         op if op.starts_with("Reduce") => one(dtype, first.reduce()),
         op if SAME_AS_FIRST.contains(&op) => one(dtype, first.shape(0)),
         _ => Vec::new(),
@@ -86,7 +96,7 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
 }
 
 /// Operators whose first result looks like their first operand.
-const SAME_AS_FIRST: [&str; 46] = [
+const SAME_AS_FIRST: [&str; 54] = [
     "Abs",
     "Acos",
     "Acosh",
@@ -107,9 +117,9 @@ const SAME_AS_FIRST: [&str; 46] = [
     "Floor",
     "Gelu",
     "GroupNormalization",
+    "Hardmax",
     "HardSigmoid",
     "HardSwish",
-    "Hardmax",
     "Identity",
     "InstanceNormalization",
     "LayerNormalization",
@@ -118,12 +128,18 @@ const SAME_AS_FIRST: [&str; 46] = [
     "LogSoftmax",
     "LpNormalization",
     "LRN",
+    "MeanVarianceNormalization",
     "Mish",
     "Neg",
     "Reciprocal",
     "Relu",
+    "ReverseSequence",
+    "RMSNormalization",
     "Round",
+    "ScatterElements",
+    "ScatterND",
     "Selu",
+    "Shrink",
     "Sigmoid",
     "Sign",
     "Sin",
@@ -131,9 +147,20 @@ const SAME_AS_FIRST: [&str; 46] = [
     "Softplus",
     "Softsign",
     "Sqrt",
+    "Swish",
     "Tanh",
     "ThresholdedRelu",
+    "Trilu",
 ];
+
+/// The element types of a condition's results, which both branches agree on.
+fn branch(node: &Node) -> Vec<Inferred> {
+    let Some(Attribute::Graph(body)) = node.attributes.get("then_branch") else {
+        return Vec::new();
+    };
+    let result = |&id| Inferred { dtype: body.value(id).dtype, shape: None };
+    body.outputs.iter().map(result).collect()
+}
 
 fn detection_post_process(node: &Node) -> Vec<Inferred> {
     let rows = node.int("max_detections").and_then(|n| usize::try_from(n).ok());

@@ -109,10 +109,6 @@ pub(crate) const REFUSED_OPERATORS: &[&str] = &[
     "rnn_no_bias",
     "rnn_reverse",
     "rnn_started",
-    "roialign",
-    "roialign_adaptive",
-    "roialign_max",
-    "roialign_old",
     "scan",
     "unique",
 ];

@@ -154,3 +154,22 @@ fn the_embedded_engine_gives_every_byte_of_tensorflow_lites_8_bit_operators() {
     println!("8-bit operators: {} of {} cases equal", answers.len() - faults.len(), answers.len());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_answers_the_same_for_what_is_read_and_written_again() {
+    if Registry::new(None).engine("onnxruntime").and_then(|engine| engine.version()).is_err() {
+        assert!(std::env::var_os("CI").is_none(), "onnxruntime is not available");
+        println!("skipped: onnxruntime is not available");
+        return;
+    }
+    let answers = packed::run("onnxruntime", &testdata().join("onnx_ops.zip"));
+    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
+        packed::Outcome::Equal => None,
+        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
+            Some(format!("{name} ({operator}): {why}"))
+        }
+    };
+    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -14,7 +14,7 @@ pub(super) fn convolution(graph: &mut Graph, node: &Node) -> Option<()> {
         return None;
     }
     let zero = match node.input(2) {
-        Some(zero) => scalar(graph, zero),
+        Some(zero) => zero,
         None => {
             let zero = match dtype(graph, Some(x))? {
                 DType::I8 => Tensor::scalar(0i8),
@@ -40,13 +40,39 @@ pub(super) fn convolution(graph: &mut Graph, node: &Node) -> Option<()> {
     Some(())
 }
 
+/// Zero points of one element are scalars; rten takes a vector for one element each.
+pub(super) fn scalar_zeros(graph: &mut Graph, node: &mut Node) -> Option<()> {
+    scalars(graph, node, [2, 3])
+}
+
+/// The same for the scale and zero point of a quantisation.
+pub(super) fn scalar_parameters(graph: &mut Graph, node: &mut Node) -> Option<()> {
+    scalars(graph, node, [1, 2])
+}
+
+fn scalars(graph: &mut Graph, node: &mut Node, operands: [usize; 2]) -> Option<()> {
+    for operand in operands {
+        let Some(value) = node.input(operand) else { continue };
+        if graph.value(value).fixed_shape().is_some_and(|shape| shape == [1]) {
+            node.inputs[operand] = Some(scalar(graph, value));
+        }
+    }
+    Some(())
+}
+
 fn scalar(graph: &mut Graph, zero: ValueId) -> ValueId {
     match graph.constant(Some(zero)).cloned() {
         Some(tensor) if tensor.len() == 1 => match tensor.reshaped(Vec::new()) {
             Ok(tensor) => graph.add_constant("zero", tensor),
             Err(_) => zero,
         },
-        _ => graph.node("Reshape").input(zero).ints(&[]).output("zero"),
+        _ => {
+            let dtype = graph.value(zero).dtype;
+            let scalar = graph.node("Reshape").input(zero).ints(&[]).output("scalar");
+            let value = graph.value_mut(scalar);
+            (value.dtype, value.shape) = (dtype, Some(Vec::new()));
+            scalar
+        }
     }
 }
 

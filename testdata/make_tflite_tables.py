@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 RANDOM = np.random.RandomState(7)
 KINDS = {np.float32: 0, np.int32: 2, np.uint8: 3, np.int64: 4, np.bool_: 6, np.int8: 9}
 # Operators of which there is no second version.
-FIRST_VERSION = {"ELU", "HARD_SWISH", "RELU_N1_TO_1"}
+FIRST_VERSION = {"ELU", "HARD_SWISH", "ONE_HOT", "RELU_N1_TO_1"}
 # Steps by which a case may be off: differences are squared in floats, not in fixed point.
 STEPS = {"squared_difference_pair": 1}
 CASES = {}
@@ -137,6 +137,8 @@ def choices():
         to = (16 / 256, 127) if operator == "LOG_SOFTMAX" else (1 / 256, -128)
         option = options("LogSoftmax") if operator == "LOG_SOFTMAX" else options("Softmax", beta=1.0)
         yield f"{operator.lower()}_rows", operator, [("x", i8, [4, 30], *q)], [("y", i8, [4, 30], *to)], [other], option
+    whole = lambda value, kind: np.array(value, kind).reshape(())
+    yield "one_hot_int8", "ONE_HOT", [("x", i32, [5]), whole(4, i32), whole(9, i8), whole(-3, i8)], [("y", i8, [5, 4])], [np.array([0, 3, 1, 2, 2], i32)], options("OneHot", axis=-1)
     yield "l2_normalization_rows", "L2_NORMALIZATION", [("x", i8, [4, 30], 0.05, 3)], [("y", i8, [4, 30], 1 / 128, 0)], [other], options("L2Norm")
 
 

@@ -61,12 +61,12 @@ fn adapt_types_and_nodes(graph: &mut Graph) -> Result<(), LoadError> {
     read.extend(graph.consumers().into_keys());
     for mut node in std::mem::take(&mut graph.nodes) {
         adapt_bodies(graph, &mut node)?;
+        let (before, node_name) = (graph.nodes.len(), node.name.clone());
         if node.domain.is_empty() {
             drop_unread_results(&read, &mut node);
             windows::spell_out(graph, &mut node);
             spell_out(graph, &mut node);
         }
-        let (before, node_name) = (graph.nodes.len(), node.name.clone());
         if !node.domain.is_empty() || rewrite(graph, &node).is_none() {
             graph.nodes.push(node);
         }

@@ -150,7 +150,7 @@ pub(crate) const OPERATORS: [&str; 137] = [
 ];
 
 /// Operators that rten has for 8-bit integers too.
-const FOR_BYTES: [&str; 25] = [
+const FOR_BYTES: [&str; 23] = [
     "Cast",
     "CastLike",
     "Concat",
@@ -163,10 +163,8 @@ const FOR_BYTES: [&str; 25] = [
     "If",
     "Loop",
     "MatMulInteger",
-    "OneHot",
     "Pad",
     "QuantizeLinear",
-    "Range",
     "Reshape",
     "Shape",
     "Size",

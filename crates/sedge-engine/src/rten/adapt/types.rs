@@ -7,7 +7,7 @@ use super::{dtype, wrap};
 
 /// Operators that rten has for floats only although they merely choose among elements; 8-bit
 /// integers go through `f32`, which holds them exactly.
-const CHOOSING: [&str; 18] = [
+const CHOOSING: [&str; 19] = [
     "MaxPool",
     "GlobalMaxPool",
     "ReduceMax",
@@ -23,6 +23,7 @@ const CHOOSING: [&str; 18] = [
     "GatherElements",
     "GatherND",
     "NonZero",
+    "OneHot",
     "ReverseSequence",
     "ScatterND",
     "Trilu",

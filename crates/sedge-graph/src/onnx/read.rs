@@ -307,3 +307,46 @@ fn read_tensor(source: proto::Tensor) -> Result<Tensor, ReadError> {
     };
     Tensor::from_bytes(dtype, shape, bytes).map_err(|e| problem(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn four_bit(data_type: i32, packed: &[u8]) -> proto::Tensor {
+        proto::Tensor {
+            name: "small".into(),
+            dims: vec![3],
+            data_type,
+            raw_data: Some(packed.to_vec().into()),
+            ..proto::Tensor::default()
+        }
+    }
+
+    #[test]
+    fn numbers_of_4_bits_are_read_into_8() {
+        // Two a byte, the lower half first; the last half is padding.
+        let signed = read_tensor(four_bit(22, &[0x8f, 0x07])).unwrap();
+        assert_eq!((signed.dtype(), signed.to_i64()), (DType::I8, Some(vec![-1, -8, 7])));
+        let unsigned = read_tensor(four_bit(21, &[0x8f, 0x07])).unwrap();
+        assert_eq!((unsigned.dtype(), unsigned.to_i64()), (DType::U8, Some(vec![15, 8, 7])));
+        assert!(read_tensor(four_bit(22, &[0x8f])).is_err());
+    }
+
+    #[test]
+    fn activations_of_4_bits_are_refused() {
+        let node = proto::Node {
+            name: "rounding".into(),
+            op_type: "QuantizeLinear".into(),
+            input: vec!["x".into(), "scale".into(), "small".into()],
+            output: vec!["y".into()],
+            ..proto::Node::default()
+        };
+        let graph = proto::Graph {
+            node: vec![node],
+            initializer: vec![four_bit(22, &[0, 0])],
+            ..proto::Graph::default()
+        };
+        let error = read_graph(graph).unwrap_err().to_string();
+        assert!(error.contains("'rounding' (QuantizeLinear): activations of 4 bits"), "{error}");
+    }
+}

@@ -98,16 +98,27 @@ pub const BUCKET_BOUNDS_US: [u64; 20] = [
 ];
 
 /// Counts of durations by bucket; threads record side by side without waiting.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Histogram {
     /// One more than there are bounds: the last is for everything above.
     buckets: [AtomicU64; BUCKET_BOUNDS_US.len() + 1],
     sum_us: AtomicU64,
+    least_us: AtomicU64,
+    most_us: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let (buckets, sum_us, most_us) = Default::default();
+        Self { buckets, sum_us, least_us: AtomicU64::new(u64::MAX), most_us }
+    }
 }
 
 impl Histogram {
     /// Counts one duration.
     pub fn record(&self, micros: u64) {
+        self.least_us.fetch_min(micros, Ordering::Relaxed);
+        self.most_us.fetch_max(micros, Ordering::Relaxed);
         let bucket = BUCKET_BOUNDS_US.partition_point(|&bound| bound < micros);
         if let Some(bucket) = self.buckets.get(bucket) {
             bucket.fetch_add(1, Ordering::Relaxed);
@@ -121,8 +132,8 @@ impl Histogram {
         (counts, self.sum_us.load(Ordering::Relaxed))
     }
 
-    /// An estimate of a quantile (0..=1) in microseconds, linear within its bucket; `None` before
-    /// the first duration.
+    /// An estimate of a quantile (0..=1) in microseconds, linear within the part of its bucket that
+    /// lies between the shortest and the longest duration; `None` before the first.
     pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
         let (counts, _) = self.read();
         let total: u64 = counts.iter().sum();
@@ -131,7 +142,9 @@ impl Histogram {
         for (bucket, &count) in counts.iter().enumerate() {
             if count > 0 && (before + count) as f64 >= rank {
                 let low = bucket.checked_sub(1).map_or(0, |below| BUCKET_BOUNDS_US[below]);
-                let high = BUCKET_BOUNDS_US.get(bucket).copied().unwrap_or(low);
+                let high = BUCKET_BOUNDS_US.get(bucket).copied().unwrap_or(u64::MAX);
+                let high = high.min(self.most_us.load(Ordering::Relaxed)).max(low);
+                let low = low.max(self.least_us.load(Ordering::Relaxed)).min(high);
                 let share = (rank - before as f64) / count as f64;
                 return Some(low + ((high - low) as f64 * share) as u64);
             }
@@ -219,7 +232,10 @@ mod tests {
         assert_eq!((&counts[..3], counts[20], sum), (&[1, 2, 1][..], 1, 30_000_073));
         assert_eq!(histogram.quantile_us(0.0), Some(10));
         assert!((10..=25).contains(&histogram.quantile_us(0.5).unwrap()));
-        assert_eq!(histogram.quantile_us(1.0), Some(30_000_000));
+        assert_eq!(histogram.quantile_us(1.0), Some(30_000_001));
+        let single = Histogram::default();
+        single.record(161_000);
+        assert_eq!([0.5, 0.99].map(|at| single.quantile_us(at)), [Some(161_000); 2]);
     }
 
     #[test]

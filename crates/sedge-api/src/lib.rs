@@ -1,12 +1,12 @@
-//! HTTP adapters over named services: the SageMaker Runtime dialect and the Open Inference
-//! Protocol.
+//! HTTP adapters over named services: the SageMaker Runtime dialect, the Open Inference Protocol,
+//! and what the server tells of itself.
 //!
 //! For: turning requests of existing clients into [`sedge_service::Request`]s and the answers back,
 //! with every size, wait and queue bounded. Not for: inference, models, configuration; an adapter
 //! knows the protocol and a [`Services`], nothing else.
 //!
-//! Read [`router`] first, then the modules `sagemaker` and `oip`, each of which says at its top
-//! what was chosen where the protocol leaves a choice.
+//! Read [`router`] first, then the modules `sagemaker`, `oip` and `control`, each of which says at
+//! its top what was chosen where the protocol leaves a choice.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ use sedge_service::Services;
 
 mod body;
 mod coding;
+mod control;
 mod log;
 mod metrics;
 mod oip;
@@ -26,9 +27,11 @@ mod sagemaker;
 mod server;
 mod trace;
 
+pub use control::{Latency, Requests, ServiceStatus, TensorStatus};
 pub use server::serve;
 
 use crate::body::Budget;
+use crate::control::Listeners;
 use crate::metrics::HttpStatistics;
 
 /// Limits and names of the HTTP surface.
@@ -43,6 +46,9 @@ pub struct Options {
     pub server_name: String,
     /// Version in the server's metadata.
     pub server_version: String,
+    /// Public host names under which browsers may ask for the page; addresses and private names
+    /// need not be here.
+    pub page_hosts: Vec<String>,
 }
 
 impl Default for Options {
@@ -52,6 +58,7 @@ impl Default for Options {
             max_buffered_bytes: 256 << 20,
             server_name: "sedge".into(),
             server_version: env!("CARGO_PKG_VERSION").into(),
+            page_hosts: Vec::new(),
         }
     }
 }
@@ -63,6 +70,7 @@ struct App {
     options: Options,
     budget: Budget,
     http: HttpStatistics,
+    listeners: Listeners,
 }
 
 impl App {
@@ -77,11 +85,19 @@ impl App {
     }
 }
 
-/// All protocols over one set of services.
-pub fn router(services: Arc<Services>, options: Options) -> Router {
+/// All protocols over one set of services, and the page where there is one.
+///
+/// With the page's routes comes what it is made of, `/api/v1`; both are kept from other web sites.
+pub fn router(services: Arc<Services>, options: Options, page: Option<Router>) -> Router {
     let budget = Budget::new(options.max_buffered_bytes.max(options.max_body_bytes));
-    let app = Arc::new(App { services, options, budget, http: HttpStatistics::default() });
+    let (http, listeners) = (HttpStatistics::default(), Listeners::default());
+    let app = Arc::new(App { services, options, budget, http, listeners });
+    let page = page.map_or_else(Router::new, |page| {
+        let guard = middleware::from_fn_with_state(app.clone(), control::guard);
+        control::routes().merge(page.with_state(())).layer(guard)
+    });
     Router::new()
+        .merge(page)
         .merge(sagemaker::routes())
         .merge(oip::routes())
         .merge(metrics::routes())

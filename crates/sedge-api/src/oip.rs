@@ -39,6 +39,7 @@ mod response;
 mod tensors;
 
 pub(crate) use error::Error;
+pub(crate) use metadata::shape;
 
 use crate::App;
 

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 mod patience;
 
+use crate::control::Ending;
 use crate::log;
 use patience::Patience;
 
@@ -39,6 +40,8 @@ pub async fn serve(
     listener.local_addr()?;
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, _) = watch::channel(());
+    let (end, ending) = watch::channel(());
+    let router = router.layer(Extension(Ending(ending)));
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -59,6 +62,7 @@ pub async fn serve(
     drop(listener);
     let open = || MAX_CONNECTIONS - slots.available_permits();
     log::draining(open());
+    end.send_replace(());
     stop.send_replace(());
     if tokio::time::timeout(DRAIN_TIMEOUT, stop.closed()).await.is_err() {
         log::drain_gave_up(open());

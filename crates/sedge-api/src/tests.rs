@@ -21,6 +21,8 @@ use tower::ServiceExt;
 use crate::coding::Coding;
 use crate::{Options, router};
 
+mod control;
+
 /// Answers its input `x`; as picture, `bad` is none and `slow` takes its time.
 struct Echo(ModelInfo);
 
@@ -43,6 +45,7 @@ impl Echo {
             inputs: vec![tensor("x", DType::F32, vec![Dim::Unknown, Dim::Fixed(2)])],
             outputs: vec![tensor("y", DType::F32, vec![Dim::Unknown, Dim::Fixed(2)])],
             picture_input: Some(0),
+            missing: None,
             labels: vec!["no".into(), "yes".into()],
         })
     }
@@ -99,7 +102,11 @@ fn app() -> Router {
     let events = services.events().clone();
     let service = Service::start("echo", Arc::new(Echo::new()), limits, events).unwrap();
     services.add(service).unwrap();
-    router(Arc::new(services), Options { max_body_bytes: 1000, ..Options::default() })
+    router(
+        Arc::new(services),
+        Options { max_body_bytes: 1000, ..Options::default() },
+        Some(Router::new()),
+    )
 }
 
 struct Answer {

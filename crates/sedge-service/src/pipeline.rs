@@ -102,6 +102,7 @@ impl Pipeline {
             inputs: session.inputs().to_vec(),
             outputs: session.outputs().to_vec(),
             picture_input: picture.as_ref().ok().map(|path| path.input),
+            missing: picture.as_ref().err().map(ToString::to_string),
             labels: label_list(&package.labels, session.outputs()),
         };
         let (labels, limits, settings) = (package.labels, options.limits, decisive(&settings));

@@ -23,6 +23,8 @@ pub struct ModelInfo {
     pub outputs: Vec<TensorInfo>,
     /// Index of the input that takes pictures, when it is known how.
     pub picture_input: Option<usize>,
+    /// What is not known of its pictures, and how to say it; `None` when it takes them.
+    pub missing: Option<String>,
     /// Labels by output index, as far as they are known.
     pub labels: Vec<String>,
 }

@@ -20,6 +20,10 @@ pub(crate) struct Config {
     pub(crate) max_body_mib: Option<u64>,
     /// Largest picture that is decoded, in megapixels.
     pub(crate) max_megapixels: Option<u64>,
+    /// Whether there is a page at `/`, and `/api/v1`; there is by default.
+    pub(crate) page: Option<bool>,
+    /// Public host names under which browsers may open the page.
+    pub(crate) page_hosts: Vec<String>,
     /// The services.
     pub(crate) service: Vec<ServiceConfig>,
 }

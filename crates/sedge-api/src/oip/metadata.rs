@@ -68,7 +68,7 @@ pub(super) fn platform(format: &str) -> String {
 }
 
 /// Dimensions with -1 where they vary. The protocol has no word for an unknown number of them.
-pub(super) fn shape(info: &TensorInfo) -> Vec<i64> {
+pub(crate) fn shape(info: &TensorInfo) -> Vec<i64> {
     if !info.ranked {
         return vec![-1];
     }

@@ -67,6 +67,12 @@ pub(crate) struct Serve {
     /// Largest picture that is decoded, in megapixels [default: 64]
     #[arg(long, value_name = "MP", value_parser = ranges::MAX_MEGAPIXELS.parser::<u64>())]
     max_megapixels: Option<u64>,
+    /// Serve no page at / and no /api/v1, which show what all clients ask
+    #[arg(long)]
+    no_page: bool,
+    /// Public host name under which browsers may open the page, for a proxy in front; repeatable
+    #[arg(long, value_name = "NAME")]
+    page_host: Vec<String>,
     #[command(flatten)]
     overrides: OverrideFlags,
 }
@@ -89,7 +95,12 @@ impl Serve {
                 .with_context(|| format!("cannot start service '{name}'"))?;
             services.add(service)?;
         }
-        let max_body_mib = self.max_body_mib.or(config.max_body_mib);
+        let with_page = !self.no_page && config.page.unwrap_or(true);
+        let mut options = sedge_api::Options::default();
+        if let Some(mib) = self.max_body_mib.or(config.max_body_mib) {
+            options.max_body_bytes = mib.saturating_mul(1 << 20);
+        }
+        options.page_hosts = [config.page_hosts, self.page_host].concat();
         // One thread per core would only take time from the inference threads.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(sedge_engine::available_threads().min(2))
@@ -103,7 +114,7 @@ impl Serve {
             let events = services.events().clone();
             runtime.spawn(async move { traces.follow(&events).await });
         }
-        runtime.block_on(serve(services.clone(), &listen, max_body_mib))?;
+        runtime.block_on(serve(services.clone(), options, with_page, &listen))?;
         services.stop();
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {
@@ -212,8 +223,9 @@ fn start(
 
 async fn serve(
     services: Arc<Services>,
+    options: sedge_api::Options,
+    with_page: bool,
     listen: &[SocketAddr],
-    max_body_mib: Option<u64>,
 ) -> Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| {
         let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
@@ -221,11 +233,8 @@ async fn serve(
         format!("cannot listen on {listen}. Hint: another server may use the port; choose one with --listen")
     })?;
     let address = listener.local_addr()?;
-    let mut options = sedge_api::Options::default();
-    if let Some(mib) = max_body_mib {
-        options.max_body_bytes = mib.saturating_mul(1 << 20);
-    }
-    let router = sedge_api::router(services, options);
+    let page = with_page.then(|| sedge_web::routes(services.clone(), &options));
+    let router = sedge_api::router(services, options, page);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = hangup()?;
     let stop = async move {

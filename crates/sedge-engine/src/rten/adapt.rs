@@ -22,9 +22,11 @@ use sedge_tensor::{DType, Tensor};
 
 use crate::LoadError;
 
+#[cfg(feature = "native")]
 pub(crate) use support::{LIMITS, OPERATORS};
 
 /// Operators that are written in others because rten has nothing of that name.
+#[cfg(feature = "native")]
 pub(crate) const REWRITTEN: [&str; 16] = [
     "BiasGelu",
     "Celu",

@@ -1,14 +1,20 @@
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use tempfile::TempDir;
 
 use crate::PackageError;
+use crate::identity::MAX_DEPTH;
 
 /// Limits on what an archive may unpack to.
 const MAX_ENTRIES: usize = 10_000;
 const MAX_BYTES: u64 = 4 << 30;
+/// Bytes between one file of a tar archive and the next. Names may be as long as files, and the
+/// library holds them in memory.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// The kinds of archives a package comes in, told by content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,26 @@ pub(crate) fn top(root: &Path) -> PathBuf {
     }
 }
 
+/// A source of which only so much may be read.
+struct Allowed<R> {
+    source: R,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Allowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.allowance.get();
+        if left == 0 {
+            let problem = format!("a header is larger than {} KiB", MAX_HEADER_BYTES >> 10);
+            return Err(io::Error::other(problem));
+        }
+        let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = self.source.read(&mut buffer[..room])?;
+        self.allowance.set(left - count as u64);
+        Ok(count)
+    }
+}
+
 struct Unpacker<'a> {
     root: &'a Path,
     entries: usize,
@@ -63,9 +89,12 @@ struct Unpacker<'a> {
 
 impl Unpacker<'_> {
     fn tar(&mut self, source: impl Read) -> Result<(), String> {
-        let mut archive = tar::Archive::new(source);
-        for entry in archive.entries().map_err(|e| e.to_string())? {
+        let allowance = Rc::new(Cell::new(MAX_HEADER_BYTES));
+        let mut archive = tar::Archive::new(Allowed { source, allowance: allowance.clone() });
+        let mut entries = archive.entries().map_err(|e| e.to_string())?;
+        while let Some(entry) = entries.next() {
             let mut entry = entry.map_err(|e| e.to_string())?;
+            allowance.set(u64::MAX);
             let path = entry.path().map_err(|e| e.to_string())?.into_owned();
             match entry.header().entry_type() {
                 tar::EntryType::Directory => {}
@@ -75,6 +104,7 @@ impl Unpacker<'_> {
                 tar::EntryType::XGlobalHeader => {}
                 kind => return Err(format!("'{}' is a {kind:?}, not a file", path.display())),
             }
+            allowance.set(MAX_HEADER_BYTES);
         }
         Ok(())
     }
@@ -104,6 +134,14 @@ impl Unpacker<'_> {
         let inside = |c: &Component<'_>| matches!(c, Component::Normal(_) | Component::CurDir);
         if !path.components().all(|c| inside(&c)) {
             return Err(format!("'{}' leads out of the archive", path.display()));
+        }
+        // A name of a few hundred bytes could make as many directories. A package may lie in one
+        // of its own, and its files in as many as are looked into.
+        if path.components().count() > MAX_DEPTH + 2 {
+            return Err(format!(
+                "'{}' lies more than {MAX_DEPTH} directories deep",
+                path.display()
+            ));
         }
         let target = self.root.join(path);
         let at = |error: io::Error| format!("'{}': {error}", path.display());

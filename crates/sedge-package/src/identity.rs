@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::PackageError;
 
 /// Depth and number of files a package may have.
-const MAX_DEPTH: usize = 8;
+pub(crate) const MAX_DEPTH: usize = 8;
 const MAX_FILES: usize = 10_000;
 
 /// The identity of a package: sha256 over its sorted file list, one line

@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,6 +16,11 @@ use crate::{
     Golden, Incomplete, KEYS, Manifest, Missing, Origin, PackageError, Settings, Task, archive,
     identity, known_key, names,
 };
+
+/// Largest manifest, which takes some ten times its size to parse.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// Largest list of labels or anchors.
+const MAX_LIST_BYTES: u64 = 16 << 20;
 
 /// A model with everything that is known about its use.
 #[derive(Debug)]
@@ -92,7 +98,7 @@ impl Package {
     ) -> Result<Self, PackageError> {
         let manifest_file = root.join("model.toml");
         let (file, manifest) = if manifest_file.is_file() {
-            let manifest = Manifest::parse(&read_text(&manifest_file)?)?;
+            let manifest = Manifest::parse(&read_text(&manifest_file, MAX_MANIFEST_BYTES)?)?;
             let file = match manifest.model.files.as_slice() {
                 [one] => root.join(one),
                 [] => only_model(root)?,
@@ -294,7 +300,7 @@ impl Package {
             && let Some(file) = ssd.anchor_file.take()
         {
             let origin = self.settings.get("decoder.anchor_file").map(|setting| &setting.origin);
-            let text = read_text(&resolve(&self.root, &file, origin)?)?;
+            let text = read_text(&resolve(&self.root, &file, origin)?, MAX_LIST_BYTES)?;
             ssd.anchor_list = parse_anchors(&text).map_err(|error| PackageError::Value {
                 key: "decoder.anchor_file".into(),
                 problem: error.to_string(),
@@ -407,7 +413,7 @@ fn labels(settings: &Settings, root: &Path) -> Result<Labels, PackageError> {
         None => Vec::new(),
         Some((Value::String(file), origin)) => {
             let path = resolve(root, file, Some(origin))?;
-            let text = read_text(&path)?;
+            let text = read_text(&path, MAX_LIST_BYTES)?;
             text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
         }
         Some((value, _)) => section("model.labels", value.clone())?,
@@ -425,9 +431,18 @@ fn resolve(root: &Path, file: &str, origin: Option<&Origin>) -> Result<PathBuf, 
     }
 }
 
-fn read_text(path: &Path) -> Result<String, PackageError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| PackageError::Read { path: path.to_owned(), error })
+fn read_text(path: &Path, most: u64) -> Result<String, PackageError> {
+    let read = || {
+        let mut text = String::new();
+        // One byte more than allowed tells a file that ends from one that does not.
+        File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > most {
+            let problem = format!("it is larger than {} MiB", most >> 20);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+        }
+        Ok(text)
+    };
+    read().map_err(|error| PackageError::Read { path: path.to_owned(), error })
 }
 
 /// The one model file of a directory without a manifest that names it.
@@ -435,9 +450,7 @@ fn only_model(root: &Path) -> Result<PathBuf, PackageError> {
     let mut models = Vec::new();
     for path in identity::files_below(root)? {
         let mut head = Vec::new();
-        let read = File::open(&path).and_then(|file| {
-            std::io::Read::read_to_end(&mut std::io::Read::take(file, 16), &mut head)
-        });
+        let read = File::open(&path).and_then(|file| file.take(16).read_to_end(&mut head));
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         // A protobuf has no signature, so that other small files could look like one.
         let model = match Format::sniff(&head) {

@@ -172,7 +172,8 @@ impl Graph {
             let mut suffix = self.values.len();
             let mut name = format!("{stem}_{suffix}");
             while self.names.contains_key(&name) {
-                suffix += 1;
+                // Not by one: a file may have taken the next thousands of numbers.
+                suffix = suffix.wrapping_mul(5).wrapping_add(1);
                 name = format!("{stem}_{suffix}");
             }
             value.name = name;
@@ -419,5 +420,19 @@ mod tests {
         assert!(!graph.rename(id, "b"));
         assert!(graph.rename(id, "free"));
         assert_eq!(graph.find("free"), Some(id));
+    }
+
+    #[test]
+    fn a_file_that_takes_thousands_of_numbered_names_costs_no_more() {
+        let mut graph = Graph::new("g");
+        let named = |name: String| Value { name, ..Value::default() };
+        for number in 20_000..40_000 {
+            graph.add_value(named(format!("a_{number}")));
+        }
+        graph.add_value(named("a".into()));
+        // One after the other, each would have to pass all that are taken.
+        let ids: Vec<_> = (0..20_000).map(|_| graph.add_value(named("a".into()))).collect();
+        let names: HashSet<_> = ids.iter().map(|&id| graph.value(id).name.clone()).collect();
+        assert_eq!(names.len(), ids.len());
     }
 }

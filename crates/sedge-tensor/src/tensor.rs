@@ -260,7 +260,9 @@ impl Tensor {
     pub fn dequantized(&self, quantization: &Quantization) -> Option<Vec<f32>> {
         let values = self.to_i64()?;
         let channels = quantization.scale.len().max(1);
-        let inner: usize = self.shape.iter().skip(quantization.axis + 1).product();
+        // Dimensions beside one of none may be of any size.
+        let after = self.shape.iter().skip(quantization.axis.saturating_add(1));
+        let inner = after.fold(1, |n: usize, &dim| n.saturating_mul(dim));
         let real = |(i, q): (usize, i64)| {
             let channel = if channels == 1 { 0 } else { (i / inner.max(1)) % channels };
             let scale = quantization.scale.get(channel).copied().unwrap_or(1.0);

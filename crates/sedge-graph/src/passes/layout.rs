@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use sedge_tensor::Tensor;
+use sedge_tensor::{Tensor, element_count};
 
 use crate::{Attribute, Dim, Graph, Node, Value, ValueId};
 
@@ -23,7 +23,9 @@ pub struct Transposed {
 /// Pushes every transpose downwards as far as it goes; dead ones are left for
 /// [`crate::passes::clean`].
 pub fn sink_transposes(graph: &mut Graph) {
-    let mut pass = Pass { views: HashMap::new(), alias: HashMap::new(), done: Vec::new() };
+    let weights: usize =
+        graph.values().filter_map(|(_, value)| value.constant.as_ref()).map(bytes_of).sum();
+    let mut pass = Pass { copy_budget: weights.saturating_mul(2), ..Pass::default() };
     for mut node in std::mem::take(&mut graph.nodes) {
         for input in node.inputs.iter_mut().flatten() {
             *input = pass.alias.get(input).copied().unwrap_or(*input);
@@ -33,10 +35,20 @@ pub fn sink_transposes(graph: &mut Graph) {
     graph.nodes = pass.done;
 }
 
+#[derive(Default)]
 struct Pass {
     views: HashMap<ValueId, Transposed>,
     alias: HashMap<ValueId, ValueId>,
+    /// Constants in the order of dimensions that some node before them needed.
+    moved: HashMap<(ValueId, Vec<usize>), ValueId>,
+    /// Bytes of constants that may still be copied. Nodes may share one, each in another order, so
+    /// the size of the file alone does not bound the copies.
+    copy_budget: usize,
     done: Vec<Node>,
+}
+
+fn bytes_of(tensor: &Tensor) -> usize {
+    tensor.bytes().len()
 }
 
 impl Pass {
@@ -95,7 +107,7 @@ impl Pass {
     }
 
     /// The node rewritten to work before the transpose of its operands.
-    fn pushed(&self, graph: &mut Graph, node: &Node) -> Option<(Node, Vec<usize>)> {
+    fn pushed(&mut self, graph: &mut Graph, node: &Node) -> Option<(Node, Vec<usize>)> {
         let data = data_operands(node)?;
         let perm =
             data.iter().find_map(|&i| Some(self.views.get(&node.input(i)?)?.perm.clone()))?;
@@ -105,11 +117,35 @@ impl Pass {
             moved.inputs[index] = Some(match self.views.get(&operand) {
                 Some(view) if view.perm == perm => view.source,
                 Some(_) => return None,
-                None => move_constant(graph, operand, &perm)?,
+                None => self.move_constant(graph, operand, &perm)?,
             });
         }
         move_parameters(graph, &mut moved, &perm)?;
         Some((moved, perm))
+    }
+
+    /// A constant as the moved node reads it; `None` where it is none, or one copy too many.
+    fn move_constant(&mut self, graph: &mut Graph, id: ValueId, perm: &[usize]) -> Option<ValueId> {
+        let value = graph.value(id);
+        let tensor = value.constant.as_ref()?;
+        if tensor.len() == 1 && tensor.shape().len() <= 1 {
+            return Some(id);
+        }
+        let key = (id, perm.to_vec());
+        if let Some(&moved) = self.moved.get(&key) {
+            return Some(moved);
+        }
+        self.copy_budget = self.copy_budget.checked_sub(bytes_of(tensor))?;
+        let lead = perm.len().checked_sub(tensor.shape().len())?;
+        let mut shape = vec![1; lead];
+        shape.extend_from_slice(tensor.shape());
+        let padded = tensor.clone().reshaped(shape).ok()?;
+        let mut inverse = vec![0; perm.len()];
+        perm.iter().enumerate().for_each(|(i, &p)| inverse[p] = i);
+        let name = format!("{}_moved", value.name);
+        let moved = graph.add_constant(name, transpose(&padded, &inverse)?);
+        self.moved.insert(key, moved);
+        Some(moved)
     }
 
     /// Gives the moved node fresh results and restores the old ones behind a transpose.
@@ -242,7 +278,7 @@ fn move_parameters(graph: &mut Graph, node: &mut Node, perm: &[usize]) -> Option
         }
         "QuantizeLinear" | "DequantizeLinear" => {
             let scale = graph.value(node.input(1)?);
-            if scale.fixed_shape().is_none_or(|shape| shape.iter().product::<usize>() != 1) {
+            if scale.fixed_shape().is_none_or(|shape| element_count(&shape) != Some(1)) {
                 let axis = axis_of(node.int("axis").unwrap_or(1))?;
                 node.attributes.insert("axis".into(), axis.into());
             }
@@ -293,25 +329,6 @@ fn restored_order(graph: &Graph, old: &Node, perm: &[usize]) -> Vec<usize> {
     order.sort_unstable();
     kept.iter().filter_map(|p| order.iter().position(|q| q == p)).collect()
 }
-
-/// A constant operand, reordered for the dimensions before the transpose.
-fn move_constant(graph: &mut Graph, id: ValueId, perm: &[usize]) -> Option<ValueId> {
-    let value = graph.value(id);
-    let tensor = value.constant.as_ref()?;
-    if tensor.len() == 1 && tensor.shape().len() <= 1 {
-        return Some(id);
-    }
-    let lead = perm.len().checked_sub(tensor.shape().len())?;
-    let mut shape = vec![1; lead];
-    shape.extend_from_slice(tensor.shape());
-    let padded = tensor.clone().reshaped(shape).ok()?;
-    let mut inverse = vec![0; perm.len()];
-    perm.iter().enumerate().for_each(|(i, &p)| inverse[p] = i);
-    let name = format!("{}_moved", value.name);
-    let moved = transpose(&padded, &inverse)?;
-    Some(graph.add_constant(name, moved))
-}
-
 /// A tensor with its dimensions (and elements) reordered.
 pub(crate) fn transpose(tensor: &Tensor, perm: &[usize]) -> Option<Tensor> {
     let size = tensor.dtype().size()?;
@@ -319,7 +336,7 @@ pub(crate) fn transpose(tensor: &Tensor, perm: &[usize]) -> Option<Tensor> {
     let shape: Vec<usize> = perm.iter().map(|&p| from[p]).collect();
     let mut strides = vec![size; from.len()];
     for axis in (1..from.len()).rev() {
-        strides[axis - 1] = strides[axis] * from[axis];
+        strides[axis - 1] = strides[axis].saturating_mul(from[axis]);
     }
     let steps: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
     let source = tensor.bytes();
@@ -370,6 +387,38 @@ mod tests {
 
     fn ops(graph: &Graph) -> Vec<&str> {
         graph.nodes.iter().map(|n| n.op.as_str()).collect()
+    }
+
+    /// One constant, read by an addition behind each of the transposes.
+    fn sums_behind(perms: &[[i64; 4]]) -> Graph {
+        let mut graph = Graph::new("g");
+        let weight = graph.add_constant("w", Tensor::new([1, 1, 1, 8], vec![1f32; 8]).unwrap());
+        for (index, &perm) in perms.iter().enumerate() {
+            let x = input(&mut graph, &format!("x{index}"), [1, 1, 1, 1]);
+            let turned = turn(&mut graph, x, perm);
+            let y = graph.node("Add").input(turned).input(weight).output("y");
+            graph.outputs.push(y);
+        }
+        sink_transposes(&mut graph);
+        graph
+    }
+
+    #[test]
+    fn a_shared_constant_is_copied_once_for_an_order_and_for_few_orders() {
+        let copies =
+            |graph: &Graph| graph.values().filter(|(_, v)| v.constant.is_some()).count() - 1;
+        assert_eq!(copies(&sums_behind(&[TO_NHWC; 50])), 1);
+        let orders = [[1, 0, 2, 3], [0, 2, 1, 3], [0, 1, 3, 2], [3, 0, 1, 2], [2, 0, 1, 3]];
+        // The others stay behind their transposes.
+        assert_eq!(copies(&sums_behind(&orders)), 2);
+    }
+
+    #[test]
+    fn a_constant_of_no_elements_may_have_any_other_size() {
+        let shape = [0, 1 << 40, 1 << 40];
+        let empty = Tensor::from_bytes(sedge_tensor::DType::F32, shape, Vec::new().into()).unwrap();
+        // In the new order the size is one too many.
+        assert!(transpose(&empty, &[2, 1, 0]).is_none());
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn evaluate(graph: &Graph, node: &Node) -> Option<Tensor> {
         "ReduceProd" => {
             let product = first.to_i64()?.iter().try_fold(1i64, |n, &m| n.checked_mul(m))?;
             let output = graph.value(node.output(0)?).fixed_shape()?;
-            (output.iter().product::<usize>() == 1)
+            (sedge_tensor::element_count(&output) == Some(1))
                 .then(|| rebuild(output, vec![product]))
                 .flatten()
         }

@@ -101,10 +101,12 @@ fn read(
         }
     }
     let mut lists = Vec::new();
-    for output in main.tables(subgraph::OUTPUTS)?.iter().take(model.outputs.len()) {
+    let outputs = main.tables(subgraph::OUTPUTS)?;
+    for output in outputs.iter().take(model.outputs.len().min(archive::MAX_FILES)) {
         for entry in output?.tables(tensor::ASSOCIATED_FILES)?.iter().take(archive::MAX_FILES) {
             lists.extend(label_list(&entry?)?);
         }
+        lists.truncate(archive::MAX_FILES);
     }
     // Several files are translations of each other.
     lists.sort_by_key(|(_, locale)| match locale.as_str() {

@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
     fn metadata(&self, root: &Table<'_>) -> Result<Option<Bytes>, Error> {
         for entry in root.tables(schema::model::METADATA)?.iter() {
             let entry = entry?;
-            if entry.string(schema::metadata::NAME)?.as_deref() == Some("TFLITE_METADATA") {
+            if entry.blob(schema::metadata::NAME)? == Some(b"TFLITE_METADATA") {
                 let buffer = entry.u32(schema::metadata::BUFFER, 0)? as usize;
                 let data = self.buffers.get(buffer).copied().flatten();
                 return Ok(data.map(|data| self.bytes.slice_ref(data)));
@@ -322,9 +322,10 @@ fn operator_name(code: &Table<'_>) -> Result<(String, bool), Error> {
     let byte = code.i8(schema::operator_code::DEPRECATED_BUILTIN_CODE, 0)?;
     let number = code.i32(schema::operator_code::BUILTIN_CODE, 0)?.max(byte.into());
     if number == schema::CUSTOM {
-        let name = code.string(schema::operator_code::CUSTOM_CODE)?;
-        // Every operator of this code gets a copy.
-        return Ok((name.unwrap_or_default().chars().take(MAX_NAME).collect(), true));
+        let name = code.blob(schema::operator_code::CUSTOM_CODE)?.unwrap_or_default();
+        // Every operator of this code gets a copy, and codes may share one long text.
+        let name = &name[..name.len().min(MAX_NAME)];
+        return Ok((String::from_utf8_lossy(name).into_owned(), true));
     }
     let known = usize::try_from(number).ok().and_then(|number| schema::OPERATORS.get(number));
     Ok((known.map_or_else(|| format!("operator {number}"), |&name| name.to_owned()), false))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sedge_graph::{Graph, ValueId};
 use sedge_kernels::{Average, Binary, Broadcast, Level, Mean, Nhwc, Rounding, Softmax};
-use sedge_tensor::{DType, Tensor};
+use sedge_tensor::{DType, Tensor, element_count};
 
 use super::affine;
 use super::layer::{self, Layer};
@@ -75,7 +75,7 @@ impl<'g> Builder<'g> {
     }
 
     fn new_bytes(&mut self, value: ValueId, layout: Layout) -> Option<usize> {
-        let length = self.shape(value)?.iter().product();
+        let length = element_count(&self.shape(value)?)?;
         self.sizes.push(length);
         self.bytes.insert((value, layout), self.sizes.len() - 1);
         Some(self.sizes.len() - 1)
@@ -83,6 +83,19 @@ impl<'g> Builder<'g> {
 
     fn shape(&self, value: ValueId) -> Option<Vec<usize>> {
         self.graph.value(value).fixed_shape()
+    }
+
+    /// Lets a value's bytes be those that lie at a place; `None` when its shape, which the file may
+    /// state at will, has another number of them.
+    fn same_bytes(&mut self, value: ValueId, layout: Layout, place: usize) -> Option<()> {
+        (element_count(&self.shape(value)?)? == self.sizes[place]).then_some(())?;
+        self.bytes.insert((value, layout), place);
+        Some(())
+    }
+
+    /// `None` when one place is larger than the other.
+    fn same_size(&self, from: usize, to: usize) -> Option<()> {
+        (self.sizes[from] == self.sizes[to]).then_some(())
     }
 
     /// Pushes a step from bytes to bytes.
@@ -239,6 +252,7 @@ impl<'g> Builder<'g> {
                 let softmax = Softmax::new(self.rounding(), shape[axis], *beta, *from, *to);
                 let from = self.place(input, layout)?;
                 let to = self.new_bytes(output, layout)?;
+                self.same_size(from, to)?;
                 self.step(Kernel::Softmax(softmax), vec![from], to);
                 Some(())
             }
@@ -246,6 +260,7 @@ impl<'g> Builder<'g> {
                 let layout = self.layout(input);
                 let from = self.place(input, layout)?;
                 let to = self.new_bytes(output, layout)?;
+                self.same_size(from, to)?;
                 self.step(Kernel::Table(table.clone()), vec![from], to);
                 Some(())
             }
@@ -254,9 +269,7 @@ impl<'g> Builder<'g> {
             Operator::Transpose { order } => self.transpose(order, input, output),
             Operator::Reshape => {
                 let from = self.place(input, Layout::Plain)?;
-                let same = self.shape(output)?.iter().product::<usize>() == self.sizes[from];
-                same.then(|| self.bytes.insert((output, Layout::Plain), from))?;
-                Some(())
+                self.same_bytes(output, Layout::Plain, from)
             }
             Operator::Quantize(to) => {
                 self.shape(output)?;
@@ -427,6 +440,9 @@ impl<'g> Builder<'g> {
             from.push(place);
         }
         let to = self.new_bytes(output, layout)?;
+        let times = self.sizes[to].checked_div(each.iter().sum())?;
+        let mut parts = from.iter().zip(&each);
+        parts.all(|(&place, bytes)| self.sizes[place] == times * bytes).then_some(())?;
         self.step(Kernel::Concat { each }, from, to);
         Some(())
     }
@@ -458,15 +474,14 @@ impl<'g> Builder<'g> {
         let have = |layout| self.bytes.contains_key(&(input, layout));
         if order == TO_LAST && have(Layout::Last) {
             let place = self.place(input, Layout::Last)?;
-            self.bytes.insert((output, Layout::Plain), place);
-            return Some(());
+            return self.same_bytes(output, Layout::Plain, place);
         }
         let from = self.place(input, Layout::Plain)?;
         if order == TO_PLAIN {
-            self.bytes.insert((output, Layout::Last), from);
-            return Some(());
+            return self.same_bytes(output, Layout::Last, from);
         }
         let to = self.new_bytes(output, Layout::Plain)?;
+        self.same_size(from, to)?;
         self.step(Kernel::Transpose { shape, order: order.to_vec() }, vec![from], to);
         Some(())
     }

@@ -99,6 +99,14 @@ fn refuse(reason: impl Into<String>) -> RunError {
     RunError::Engine { engine: EMBEDDED, reason: reason.into() }
 }
 
+/// A section's results may be of another shape than the file states.
+fn same_length(length: usize, output: &[u8]) -> Result<(), RunError> {
+    if length == output.len() {
+        return Ok(());
+    }
+    Err(refuse(format!("a tensor has {length} elements where the model states {}", output.len())))
+}
+
 impl Step {
     pub(super) fn run(&self, state: &mut State, threads: Threads) -> Result<(), RunError> {
         match &self.kernel {
@@ -149,6 +157,7 @@ impl Step {
         match kernel {
             Kernel::FromTensor { signed } => {
                 let tensor = state.tensor(self.tensors_in[0])?;
+                same_length(tensor.bytes().len(), output)?;
                 if *signed {
                     kernels::flip_sign(tensor.bytes(), output);
                 } else {
@@ -158,6 +167,7 @@ impl Step {
             Kernel::Quantize { to, tflite } => {
                 let tensor = state.tensor(self.tensors_in[0])?;
                 let real = tensor.view::<f32>()?;
+                same_length(real.len(), output)?;
                 kernels::quantize(&real, *to, *tflite, output);
             }
             Kernel::Layer { layer, shape } => {

@@ -178,8 +178,6 @@ fn adapt_bodies(graph: &Graph, node: &mut Node) -> Result<(), LoadError> {
 
 fn slice_axes(graph: &mut Graph, node: &mut Node) -> Option<()> {
     let count = graph.value(node.input(1)?).fixed_shape()?.first().copied()?;
-    // Tensors of more dimensions do not exist.
-    (count <= 64).then_some(())?;
     let axes: Vec<i64> = (0..count as i64).collect();
     let axes = graph.add_constant("slice_axes", Tensor::vector(axes));
     node.inputs.resize(node.inputs.len().max(4), None);

@@ -8,8 +8,8 @@ use sedge_tensor::Tensor;
 
 use super::Host;
 
-/// Samples of one region at most.
-const MOST_SAMPLES: usize = 1 << 22;
+/// Samples along one side of a cell at most.
+const MOST_SAMPLES: f32 = 1024.0;
 
 #[derive(Debug)]
 pub(super) struct RoiAlign {
@@ -24,10 +24,7 @@ pub(super) struct RoiAlign {
 
 impl RoiAlign {
     pub(super) fn read(node: &Node) -> Option<Self> {
-        let size = |name: &str| {
-            let size = usize::try_from(node.int(name).unwrap_or(1)).ok();
-            size.filter(|&size| size <= 1 << 10)
-        };
+        let size = |name: &str| usize::try_from(node.int(name).unwrap_or(1)).ok();
         let mode = node.string("coordinate_transformation_mode");
         Some(Self {
             height: size("output_height")?,
@@ -80,13 +77,12 @@ impl RoiAlign {
         let least = |length: f32| if self.half_pixel { length } else { length.max(1.0) };
         let cell_height = least(bottom - top) / self.height as f32;
         let cell_width = least(right - left) / self.width as f32;
-        // A cast saturates.
-        let samples = |cell: f32| self.samples.unwrap_or(cell.ceil().max(0.0) as usize);
-        let (rows, columns) = (samples(cell_height), samples(cell_width));
-        let all = rows.saturating_mul(columns).saturating_mul(self.height * self.width);
-        if all > MOST_SAMPLES {
-            return Err(format!("a region of {all} samples is larger than any picture"));
-        }
+        let samples = |cell: f32| match self.samples {
+            Some(samples) => Ok(samples),
+            None if cell <= MOST_SAMPLES => Ok(cell.ceil().max(0.0) as usize),
+            None => Err("a region is far larger than any picture".to_owned()),
+        };
+        let (rows, columns) = (samples(cell_height)?, samples(cell_width)?);
         let place = |start: f32, cell: f32, index: usize, sample: usize, count: usize| {
             start + index as f32 * cell + (sample as f32 + 0.5) * cell / count as f32
         };

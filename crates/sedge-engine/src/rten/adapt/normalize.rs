@@ -1,7 +1,7 @@
 //! Normalisations and power pools that rten lacks.
 
 use sedge_graph::{Graph, Node, ValueId};
-use sedge_tensor::Tensor;
+use sedge_tensor::{Tensor, element_count};
 
 use super::rank;
 
@@ -10,10 +10,9 @@ pub(super) fn local_response(graph: &mut Graph, node: &Node) -> Option<()> {
     let (x, y) = (node.input(0)?, node.output(0)?);
     let dims = graph.value(x).fixed_shape()?;
     let [batch, channels, rest @ ..] = dims.as_slice() else { return None };
-    let size = node.int("size").filter(|size| (1..1 << 20).contains(size))?;
-    let (before, after) = ((size - 1) / 2, size / 2);
-    let area = rest.iter().try_fold(1usize, |n, &length| n.checked_mul(length))?;
-    let area = i64::try_from(area).ok()?;
+    let size = node.int("size")?;
+    let (before, after) = (size.checked_sub(1)? / 2, size / 2);
+    let area = i64::try_from(element_count(rest)?).ok()?;
     let squares = graph.node("Mul").input(x).input(x).output("squares");
     let rows = [*batch as i64, 1, *channels as i64, area];
     let rows = graph.node("Reshape").input(squares).ints(&rows).output("rows");
@@ -81,7 +80,8 @@ pub(super) fn mean_variance(graph: &mut Graph, node: &Node) -> Option<()> {
 pub(super) fn power_pool(graph: &mut Graph, node: &Node) -> Option<()> {
     let (x, y) = (node.input(0)?, node.output(0)?);
     let p = node.int("p").unwrap_or(2) as f32;
-    let size: f32 = node.ints("kernel_shape")?.iter().map(|&length| length as f32).product();
+    let kernel = node.ints("kernel_shape")?;
+    let size = kernel.iter().try_fold(1i64, |size, &side| size.checked_mul(side))?;
     let dilated = node.ints("dilations").is_some_and(|list| list.iter().any(|&step| step != 1));
     // A window rounded up would count pixels past the padding.
     if dilated || node.int("ceil_mode") == Some(1) {
@@ -93,7 +93,7 @@ pub(super) fn power_pool(graph: &mut Graph, node: &Node) -> Option<()> {
         pool = pool.attribute(name, value.clone());
     }
     let mean = pool.output("mean");
-    let sum = graph.node("Mul").input(mean).scalar(size).output("sum");
+    let sum = graph.node("Mul").input(mean).scalar(size as f32).output("sum");
     graph.node("Pow").named(&node.name).input(sum).scalar(1.0 / p).output_to(y);
     Some(())
 }

@@ -5,6 +5,9 @@ use sedge_tensor::{DType, Tensor};
 
 use super::{dtype, wrap};
 
+/// Most scales or zero points that are written out, one for each element of their blocks.
+const MAX_REPEATED: usize = 1 << 28;
+
 /// Operators that rten has for floats only although they merely choose among elements; 8-bit
 /// integers go through `f32`, which holds them exactly.
 const CHOOSING: [&str; 19] = [
@@ -161,6 +164,9 @@ fn spread(graph: &Graph, node: &Node, operand: usize) -> Option<Tensor> {
     }
     // Each block's number once per element of it.
     let inner: usize = whole[axis + 1..].iter().product();
+    // The length is what the file states of a value that it need not hold.
+    let rows = numbers.len() / whole[axis].max(1);
+    rows.checked_mul(length).filter(|&count| count <= MAX_REPEATED)?;
     let rows = numbers.chunks(whole[axis].checked_mul(inner)?.max(1));
     let repeated = rows.flat_map(|row| {
         (0..length).flat_map(move |i| row[i / block * inner..][..inner].iter().copied())

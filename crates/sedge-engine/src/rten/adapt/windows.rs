@@ -44,7 +44,7 @@ fn same(graph: &Graph, node: &mut Node, upper: bool) -> Option<()> {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (axis, &size) in kernel.iter().enumerate() {
         let at = |name: &str| at(node, name, axis, 1).max(1);
-        let (size, length) = (held(size), held(fixed(shape.get(axis + 2)?)?));
+        let length = fixed(shape.get(axis + 2)?)?;
         let count = (length + at("strides") - 1) / at("strides");
         let reach = (size - 1) * at("dilations") + 1;
         let total = ((count - 1) * at("strides") + reach - length).max(0);
@@ -69,14 +69,14 @@ fn transposed_pads(graph: &Graph, node: &mut Node) -> Option<()> {
     let (mut before, mut after, mut extra) = (Vec::new(), Vec::new(), Vec::new());
     for (axis, &size) in kernel.iter().enumerate() {
         let stride = at(node, "strides", axis, 1);
-        let (size, length) = (held(size), held(fixed(shape.get(axis + 2)?)?));
+        let length = fixed(shape.get(axis + 2)?)?;
         let whole = (length - 1) * stride
             + at(node, "output_padding", axis, 0)
             + (size - 1) * at(node, "dilations", axis, 1)
             + 1;
         let wanted = match &wanted {
             // Some exporters write all dimensions, not only the picture's.
-            Some(list) => held(*list.get(axis + list.len().checked_sub(kernel.len())?)?),
+            Some(list) => *list.get(axis + list.len().checked_sub(kernel.len())?)?,
             None => length * stride,
         };
         let total = (whole - wanted).max(0);
@@ -92,12 +92,7 @@ fn transposed_pads(graph: &Graph, node: &mut Node) -> Option<()> {
 }
 
 fn at(node: &Node, name: &str, axis: usize, default: i64) -> i64 {
-    held(node.ints(name).and_then(|list| list.get(axis)).copied().unwrap_or(default))
-}
-
-/// A size small enough for arithmetic, which no real one exceeds.
-fn held(size: i64) -> i64 {
-    size.clamp(-(1 << 30), 1 << 30)
+    node.ints(name).and_then(|list| list.get(axis)).copied().unwrap_or(default)
 }
 
 fn set_pads(node: &mut Node, mut before: Vec<i64>, after: Vec<i64>) {
@@ -112,10 +107,10 @@ pub(super) fn space_to_depth(graph: &mut Graph, node: &Node) -> Option<()> {
     let dims: [usize; 4] = graph.value(x).fixed_shape()?.try_into().ok()?;
     let [n, c, h, w] = dims.map(|n| n as i64);
     let b = node.int("blocksize").filter(|&b| b > 0)?;
-    let shape = [n, c.checked_mul(b)?.checked_mul(b)?, h / b, w / b];
     let split = graph.node("Reshape").input(x).ints(&[n, c, h / b, b, w / b, b]).output("split");
     let perm = vec![0i64, 3, 5, 1, 2, 4];
     let turned = graph.node("Transpose").input(split).attribute("perm", perm).output("turned");
+    let shape = [n, c * b * b, h / b, w / b];
     graph.node("Reshape").named(&node.name).input(turned).ints(&shape).output_to(y);
     Some(())
 }

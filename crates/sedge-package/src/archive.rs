@@ -91,8 +91,7 @@ impl Unpacker<'_> {
     fn tar(&mut self, source: impl Read) -> Result<(), String> {
         let allowance = Rc::new(Cell::new(MAX_HEADER_BYTES));
         let mut archive = tar::Archive::new(Allowed { source, allowance: allowance.clone() });
-        let mut entries = archive.entries().map_err(|e| e.to_string())?;
-        while let Some(entry) = entries.next() {
+        for entry in archive.entries().map_err(|e| e.to_string())? {
             let mut entry = entry.map_err(|e| e.to_string())?;
             allowance.set(u64::MAX);
             let path = entry.path().map_err(|e| e.to_string())?.into_owned();

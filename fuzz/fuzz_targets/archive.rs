@@ -1,0 +1,5 @@
+//! See `archive.rs` of the library.
+
+#![cfg_attr(fuzzing, no_main)]
+
+sedge_fuzz::main!(archive);

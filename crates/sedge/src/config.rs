@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use sedge_package::{Origin, nearest_key};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -82,9 +82,6 @@ impl Config {
 
     fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|error| explain(&error))?;
-        if config.service.is_empty() {
-            bail!("no [[service]] is configured. Hint: add [[service]] with model = \"path\"");
-        }
         config.check_ranges().map_err(anyhow::Error::msg)?;
         Ok(config)
     }
@@ -167,13 +164,38 @@ mod tests {
     fn mistakes_get_a_hint() {
         for (text, word) in [
             ("[[service]]\nmodel = 'm'\ntimeuot_ms = 1", "timeout_ms"),
-            ("listen = '127.0.0.1:1'", "[[service]]"),
+            ("[service]\nmodel = 'm'", "service"),
             ("[[service]]\nname = 'x'", "model"),
             ("[[service]]\nmodel = 'm'\nqueue = 0", "queue takes whole numbers from 1"),
             ("max_body_mib = 0\n[[service]]\nmodel = 'm'", "max_body_mib = 0"),
         ] {
             let message = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(message.contains(word), "{message}");
+        }
+    }
+
+    /// `packaging/sedge.toml` is the documentation of every key.
+    #[test]
+    fn the_packaged_file_is_whole_and_true() {
+        let packaged = include_str!("../../../packaging/sedge.toml");
+        assert!(Config::parse(packaged).unwrap().service.is_empty());
+
+        let commented_out = |line: &str| line.starts_with('#') && !line.starts_with("# ");
+        let lines = packaged.lines().map(|line| match commented_out(line) {
+            true => &line[1..],
+            false => line,
+        });
+        let all = lines.collect::<Vec<_>>().join("\n");
+        assert_eq!(Config::parse(&all).unwrap().service.len(), 1);
+        for section in ["", "[[service]]\nmodel = 'm'\n"] {
+            let error = toml::from_str::<Config>(&format!("{section}nobody = 1")).unwrap_err();
+            let keys: Vec<_> = error.message().split('`').skip(3).step_by(2).collect();
+            assert!(keys.len() > 2, "{error}");
+            for key in keys {
+                let named =
+                    |line: &str| line == "[[service]]" || line.starts_with(&format!("{key} = "));
+                assert!(all.lines().any(named), "{key} is not in packaging/sedge.toml");
+            }
         }
     }
 }

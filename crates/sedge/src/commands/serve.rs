@@ -95,6 +95,10 @@ impl Serve {
                 .with_context(|| format!("cannot start service '{name}'"))?;
             services.add(service)?;
         }
+        if let (true, Some(path)) = (config.service.is_empty(), &self.config) {
+            let hint = "add a [[service]] with model = \"PATH\" to it and start again";
+            tracing::warn!(config = %path.display(), "no model is served yet: {hint}");
+        }
         let with_page = !self.no_page && config.page.unwrap_or(true);
         let mut options = sedge_api::Options::default();
         if let Some(mib) = self.max_body_mib.or(config.max_body_mib) {

@@ -100,3 +100,16 @@ debian_packages() {
 build_program() {
     cargo test --workspace --locked --no-run --quiet
 }
+
+# The second engine is a shared library, and the Python package of that name brings it.
+export_onnxruntime() {
+    local library
+    [ -z "${SEDGE_ONNXRUNTIME:-}" ] || return 0
+    for library in .venv/lib/python3.*/site-packages/onnxruntime/capi/libonnxruntime.so.*; do
+        if [ -f "$library" ]; then
+            export SEDGE_ONNXRUNTIME=$PWD/$library
+            return
+        fi
+    done
+    skipped "second engine" 0 "no libonnxruntime.so in .venv"
+}

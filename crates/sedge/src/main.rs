@@ -6,6 +6,7 @@
 
 mod commands;
 mod config;
+mod drawings;
 mod logging;
 mod overrides;
 mod pictures;

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,9 +9,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sedge_engine::Registry;
 use sedge_package::{Package, service_name};
 use sedge_service::{ExplainedSetting, LoadOptions, Pipeline, Prediction, Request, Runner};
-use sedge_vision::{Answer, DecodeLimits, Selection, decode, draw, encode_png};
+use sedge_vision::{DecodeLimits, Selection};
 
 use super::Format;
+use crate::drawings;
 use crate::overrides::OverrideFlags;
 use crate::pictures::{self, Source};
 use crate::ranges;
@@ -77,22 +77,22 @@ impl Infer {
         let package = Package::open(&self.model, &self.overrides.overrides()?)?;
         // What nobody says about pictures is an error here, before the model is loaded.
         package.pipeline()?;
+        let drawings = match &self.draw {
+            Some(directory) => drawings::targets(directory, &sources)?,
+            None => Vec::new(),
+        };
         let options = LoadOptions {
             engine: self.engine.clone(),
             threads: self.threads.unwrap_or_else(sedge_engine::available_threads),
             limits: DecodeLimits::of_megapixels(self.max_megapixels),
         };
         let pipeline = Pipeline::load(package, &Registry::new(None), &options)?;
-        if let Some(directory) = &self.draw {
-            std::fs::create_dir_all(directory)
-                .with_context(|| format!("cannot make {}", directory.display()))?;
-        }
         let mut printer = Printer::new(self.format());
         let mut progress = Progress::new(sources.len() as u64);
-        let mut drawn = HashSet::new();
         let mut failed = 0;
-        for source in &sources {
-            let done = self.one(source, &pipeline, &mut printer, &progress, &mut drawn);
+        for (index, source) in sources.iter().enumerate() {
+            let drawing = drawings.get(index).map(PathBuf::as_path);
+            let done = self.one(source, drawing, &pipeline, &mut printer, &progress);
             if let Err(error) = done {
                 if is_broken_pipe(&error) {
                     return Ok(ExitCode::SUCCESS);
@@ -115,10 +115,10 @@ impl Infer {
     fn one(
         &self,
         source: &Source,
+        drawing: Option<&Path>,
         pipeline: &Pipeline,
         printer: &mut Printer,
         progress: &Progress,
-        drawn: &mut HashSet<PathBuf>,
     ) -> Result<()> {
         let bytes = source.read()?;
         let mut request = Request::picture(service_name(&self.model)?, bytes.clone());
@@ -129,43 +129,17 @@ impl Infer {
         request.explain = self.explain;
         let response = pipeline.run(&request)?;
         let prediction = response.prediction.context("the model gave no prediction")?;
-        if let Some(directory) = &self.draw {
-            let path = free_path(directory, &source.name(), drawn);
-            self.write_drawing(&path, &bytes, &prediction)?;
+        if let Some(path) = drawing {
+            let limits = DecodeLimits::of_megapixels(self.max_megapixels);
+            drawings::write(path, &bytes, &limits, &prediction)?;
         }
         progress.hidden(|| printer.print(&prediction, self.timings))
-    }
-
-    fn write_drawing(&self, path: &Path, bytes: &[u8], prediction: &Prediction) -> Result<()> {
-        let limits = DecodeLimits::of_megapixels(self.max_megapixels);
-        let mut picture = decode(bytes, &limits)?.upright().into_rgb();
-        let answer = match (&prediction.classes, &prediction.objects) {
-            (Some(classes), _) => Answer::Classes(classes.clone()),
-            (_, Some(objects)) => Answer::Objects(objects.clone()),
-            _ => Answer::Objects(Vec::new()),
-        };
-        draw(&mut picture.pixels, picture.width, picture.height, &answer)?;
-        let png = encode_png(picture.width, picture.height, &picture.pixels)?;
-        std::fs::write(path, png).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     kind == Some(std::io::ErrorKind::BrokenPipe)
-}
-
-/// `photos/cat.jpg` is drawn as `cat.png`, a second `cat` as `cat-2.png`.
-fn free_path(directory: &Path, name: &str, taken: &mut HashSet<PathBuf>) -> PathBuf {
-    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = if name == "-" { "stdin".into() } else { stem };
-    let mut path = directory.join(format!("{stem}.png"));
-    let mut number = 2;
-    while !taken.insert(path.clone()) {
-        path = directory.join(format!("{stem}-{number}.png"));
-        number += 1;
-    }
-    path
 }
 
 /// Prints predictions to standard output as they come.

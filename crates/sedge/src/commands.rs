@@ -6,6 +6,9 @@ pub(crate) mod serve;
 
 use clap::ValueEnum;
 
+/// What failed when results could not be printed.
+pub(crate) const OUTPUT: &str = "cannot write to standard output";
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {

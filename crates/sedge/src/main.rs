@@ -52,9 +52,18 @@ fn main() -> ExitCode {
         Command::Model(command) => command.run(),
     };
     done.unwrap_or_else(|error| {
+        // Whoever reads the results may stop when it has seen enough, as `head` does.
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
         report(&error);
         ExitCode::FAILURE
     })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(broken))
 }
 
 /// An error as a person reads it: what failed on the first line, the hint on its own.

@@ -37,3 +37,14 @@ fn drawings_never_overwrite_pictures() {
     assert_eq!(fs::read(picture).unwrap(), before);
     says(&["infer", MODEL, picture, "--draw", &format!("{here}/new")], 0, &[]);
 }
+
+#[test]
+fn a_full_disk_is_not_the_pictures_fault() {
+    for arguments in [&["infer", MODEL, CAT][..], &["model", "inspect", MODEL]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command(arguments).stdout(full).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("error: cannot write to standard output: No space"), "{said}");
+    }
+}

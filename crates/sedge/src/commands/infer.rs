@@ -11,7 +11,7 @@ use sedge_package::{Package, service_name};
 use sedge_service::{ExplainedSetting, LoadOptions, Pipeline, Prediction, Request, Runner};
 use sedge_vision::{DecodeLimits, Selection};
 
-use super::Format;
+use super::{Format, OUTPUT};
 use crate::drawings;
 use crate::overrides::OverrideFlags;
 use crate::pictures::{self, Source};
@@ -92,18 +92,19 @@ impl Infer {
         let mut failed = 0;
         for (index, source) in sources.iter().enumerate() {
             let drawing = drawings.get(index).map(PathBuf::as_path);
-            let done = self.one(source, drawing, &pipeline, &mut printer, &progress);
-            if let Err(error) = done {
-                if is_broken_pipe(&error) {
-                    return Ok(ExitCode::SUCCESS);
+            match self.one(source, drawing, &pipeline) {
+                Ok(prediction) => {
+                    progress.hidden(|| printer.print(&prediction, self.timings)).context(OUTPUT)?
                 }
-                failed += 1;
-                progress.hidden(|| crate::report(&error.context(source.name())));
+                Err(error) => {
+                    failed += 1;
+                    progress.hidden(|| crate::report(&error.context(source.name())));
+                }
             }
             progress.step();
         }
         progress.finish();
-        printer.finish()?;
+        printer.finish().context(OUTPUT)?;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -117,9 +118,7 @@ impl Infer {
         source: &Source,
         drawing: Option<&Path>,
         pipeline: &Pipeline,
-        printer: &mut Printer,
-        progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Prediction> {
         let bytes = source.read()?;
         let mut request = Request::picture(service_name(&self.model)?, bytes.clone());
         request.image = Some(source.name());
@@ -133,13 +132,8 @@ impl Infer {
             let limits = DecodeLimits::of_megapixels(self.max_megapixels);
             drawings::write(path, &bytes, &limits, &prediction)?;
         }
-        progress.hidden(|| printer.print(&prediction, self.timings))
+        Ok(prediction)
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 /// Prints predictions to standard output as they come.

@@ -10,7 +10,7 @@ use sedge_package::{Package, manifest_template};
 use sedge_service::{LoadOptions, Pipeline, Runner, replay};
 use serde_json::{Value, json};
 
-use super::Format;
+use super::{Format, OUTPUT};
 use crate::overrides::OverrideFlags;
 use crate::table::{self, Align};
 
@@ -55,7 +55,7 @@ impl Model {
         match self {
             Model::Inspect { model, format, overrides } => {
                 let package = Package::open(&model, &overrides.overrides()?)?;
-                inspect(&package, format)
+                inspect(&package, format).context(OUTPUT)
             }
             Model::Validate { model, engine } => validate(&model, engine),
             Model::Init { model, output, force, overrides } => {

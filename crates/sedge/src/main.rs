@@ -68,6 +68,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// An error as a person reads it: what failed on the first line, the hint on its own.
 fn report(error: &anyhow::Error) {
-    let text = format!("{error:#}").replace(" Hint: ", "\nHint: ");
-    let _ = writeln!(logging::Forgiving, "error: {text}");
+    say("error", &format!("{error:#}"));
+}
+
+/// Says something beside the results. What comes from outside cannot steer the terminal.
+fn say(kind: &str, text: &str) {
+    let text = text.replace(" Hint: ", "\nHint: ");
+    let lines: Vec<_> = text.split('\n').map(table::printable).collect();
+    let _ = writeln!(logging::Forgiving, "{kind}: {}", lines.join("\n"));
 }

@@ -1,5 +1,7 @@
 //! Tables that line up, for people.
 
+use std::borrow::Cow;
+
 use unicode_width::UnicodeWidthStr;
 
 /// How a column's cells stand.
@@ -11,13 +13,15 @@ pub(crate) enum Align {
 
 /// Rows as text: columns padded to their widest cell, two spaces between, no trailing blanks.
 pub(crate) fn lines(rows: &[Vec<String>], aligns: &[Align], indent: &str) -> String {
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = indent.to_owned();
         for (column, cell) in row.iter().enumerate() {
             if column > 0 {
@@ -25,14 +29,31 @@ pub(crate) fn lines(rows: &[Vec<String>], aligns: &[Align], indent: &str) -> Str
             }
             let blanks = " ".repeat(widths[column] - cell.width());
             match aligns.get(column) {
-                Some(Align::Right) => line.extend([blanks.as_str(), cell]),
-                _ => line.extend([cell.as_str(), &blanks]),
+                Some(Align::Right) => line.extend([blanks.as_str(), cell.as_ref()]),
+                _ => line.extend([cell.as_ref(), &blanks]),
             }
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+/// A text from outside, such as a label or a file's name, with what would steer a terminal or turn
+/// the reading order (Unicode's bidirectional controls) spelled out as `\u{1b}`.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let spelled = |c: char| match steers(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(spelled).collect())
 }
 
 /// A large number with thin groups: `3 538 984`.
@@ -66,6 +87,13 @@ mod tests {
         let row = |cells: [&str; 2]| cells.map(String::from).to_vec();
         let rows = [row(["猫", "0.9"]), row(["dog", "10"])];
         assert_eq!(lines(&rows, &[Align::Left, Align::Right], "  "), "  猫   0.9\n  dog   10\n");
+    }
+
+    #[test]
+    fn what_steers_terminals_is_spelled_out() {
+        assert_eq!(printable("\u{1b}]0;x\u{7}\t\u{9b}1m"), "\\u{1b}]0;x\\u{7}\\t\\u{9b}1m");
+        assert_eq!(printable("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
+        assert_eq!(printable("Größe 猫"), "Größe 猫");
     }
 
     #[test]

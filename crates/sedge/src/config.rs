@@ -7,7 +7,7 @@ use sedge_package::{Origin, nearest_key};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::overrides::Override;
+use crate::overrides::{Override, leaves};
 use crate::ranges;
 
 /// `sedge.toml`.
@@ -115,18 +115,9 @@ impl ServiceConfig {
             say("model.label_offset".into(), offset.into());
         }
         for (section, table) in [("input.0", &self.input), ("decoder", &self.decoder)] {
-            leaves(section, table, &mut say);
+            leaves(section, Value::Table(table.clone()), &mut say);
         }
         all
-    }
-}
-
-fn leaves(prefix: &str, table: &Table, say: &mut impl FnMut(String, Value)) {
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) => leaves(&format!("{prefix}.{key}"), inner, say),
-            leaf => say(format!("{prefix}.{key}"), leaf.clone()),
-        }
     }
 }
 

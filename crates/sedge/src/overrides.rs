@@ -20,7 +20,7 @@ pub(crate) struct OverrideFlags {
     #[arg(long, value_name = "FILE")]
     labels: Option<String>,
     /// Output index of the first label (1 when output 0 is a background class without a label)
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
     label_offset: Option<i64>,
     /// Width of the input in pixels, for models that leave it open
     #[arg(long, value_name = "PIXELS")]
@@ -50,19 +50,19 @@ pub(crate) struct OverrideFlags {
     #[arg(long)]
     filter: Option<String>,
     /// With crop: the part of the short side that is kept, 0.875 for 224 of 256
-    #[arg(long, value_name = "FRACTION")]
+    #[arg(long, allow_hyphen_values = true, value_name = "FRACTION")]
     crop_fraction: Option<f64>,
     /// With letterbox: colour of the bars, as R,G,B
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    #[arg(long, allow_hyphen_values = true, value_name = "R,G,B", value_delimiter = ',')]
     pad: Option<Vec<i64>>,
     /// Factor on the pixel (0..255) before mean and std: value = (pixel * scale - mean) / std
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     scale: Option<f64>,
     /// Subtracted after scaling: one value, or one per channel with commas between
     #[arg(long, value_name = "M[,M,M]", value_delimiter = ',', allow_hyphen_values = true)]
     mean: Option<Vec<f64>>,
     /// Divisor: one value, or one per channel; 255 maps pixels to 0..1
-    #[arg(long, value_name = "S[,S,S]", value_delimiter = ',')]
+    #[arg(long, allow_hyphen_values = true, value_name = "S[,S,S]", value_delimiter = ',')]
     std: Option<Vec<f64>>,
     /// How outputs are decoded: classes, tflite-detection, ids-scores-boxes, detection-rows,
     /// ssd-anchors, grid or tensor
@@ -107,34 +107,20 @@ impl OverrideFlags {
         say("decoder.kind", "decoder", text(&self.decoder));
         say("decoder.activation", "activation", text(&self.activation));
         for assignment in &self.set {
-            all.push(parse_assignment(assignment)?);
+            all.extend(parse_assignment(assignment)?);
         }
         Ok(all)
     }
 }
 
-fn parse_assignment(text: &str) -> Result<Override> {
+fn parse_assignment(text: &str) -> Result<Vec<Override>> {
     let Some((key, value)) = text.split_once('=') else {
         bail!(
             "--set {text}: there is no '='. Hint: write --set KEY=VALUE, such as --set input.color=\"bgr\""
         );
     };
-    let key = key.trim();
-    let section = key.split('.').next().unwrap_or_default();
-    if !["model", "input", "decoder"].contains(&section) {
-        let near = nearest_key(key, sedge_package::KEYS.iter().map(|key| key.path));
-        let hint = near.map_or("keys begin with model., input. or decoder.".into(), |near| {
-            format!("did you mean {near}?")
-        });
-        bail!("--set {text}: unknown key '{key}'. Hint: {hint}");
-    }
-    if section != "decoder" && known_key(key).is_none() {
-        let near = nearest_key(key, sedge_package::KEYS.iter().map(|key| key.path));
-        let near = near.map_or_else(String::new, |near| format!(" Hint: did you mean {near}?"));
-        bail!("--set {text}: unknown key '{key}'.{near}");
-    }
+    let (key, value) = (key.trim(), value.trim());
     // Words need no quotes: what is not TOML is a string.
-    let value = value.trim();
     let parsed = format!("value = {value}").parse::<toml::Table>().ok();
     let value = match parsed.and_then(|mut table| table.remove("value")) {
         Some(value) => value,
@@ -144,7 +130,50 @@ fn parse_assignment(text: &str) -> Result<Override> {
                 .context(format!("--set {text}"));
         }
     };
-    Ok((key.to_owned(), value, Origin::Flag(format!("--set {key}"))))
+    let mut all = Vec::new();
+    leaves(key, value, &mut |key, value| {
+        let origin = Origin::Flag(format!("--set {key}"));
+        all.push((key, value, origin));
+    });
+    for (key, ..) in &all {
+        settable(key).with_context(|| format!("--set {text}"))?;
+    }
+    Ok(all)
+}
+
+/// Every value in a table with its dotted key.
+pub(crate) fn leaves(key: &str, value: Value, say: &mut impl FnMut(String, Value)) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                leaves(&format!("{key}.{name}"), value, say);
+            }
+        }
+        leaf => say(key.to_owned(), leaf),
+    }
+}
+
+/// Refuses keys that do not exist, and those that say what the package is and not how it is used.
+fn settable(key: &str) -> Result<()> {
+    let section = key.split('.').next().unwrap_or_default();
+    match section {
+        "schema" | "golden" => {
+            bail!("'{key}' is the manifest's own. Hint: write it into the package's model.toml")
+        }
+        _ if key == "model.files" => {
+            bail!("'model.files' is the manifest's own. Hint: name the model file itself as MODEL")
+        }
+        // A decoder knows its own keys.
+        "decoder" if key != section => return Ok(()),
+        "model" | "input" if known_key(key).is_some() => return Ok(()),
+        _ => {}
+    }
+    let settable = sedge_package::KEYS.iter().map(|key| key.path);
+    let near = nearest_key(key, settable.filter(|key| !["schema", "model.files"].contains(key)));
+    match near {
+        Some(near) => bail!("unknown key '{key}'. Hint: did you mean {near}?"),
+        None => bail!("unknown key '{key}'. Hint: keys begin with model., input. or decoder."),
+    }
 }
 
 #[cfg(test)]
@@ -158,13 +187,24 @@ mod tests {
             ("input.color=bgr", "input.color", Value::from("bgr")),
             ("input.mean=[1.0, 2.0]", "input.mean", Value::from(vec![1.0, 2.0])),
         ] {
-            let (k, v, _) = parse_assignment(text).unwrap();
-            assert_eq!((k.as_str(), v), (key, value));
+            let all = parse_assignment(text).unwrap();
+            let [(k, v, _)] = all.as_slice() else { panic!("{all:?}") };
+            assert_eq!((k.as_str(), v), (key, &value));
         }
-        for (text, word) in
-            [("input.colour=bgr", "input.color"), ("nonsense", "="), ("output.x=1", "model.")]
-        {
-            assert!(parse_assignment(text).unwrap_err().to_string().contains(word), "{text}");
+        let table = parse_assignment("decoder={kind='grid', nms={iou_threshold=0.5}}").unwrap();
+        let keys: Vec<_> = table.iter().map(|(key, ..)| key.as_str()).collect();
+        assert_eq!(keys, ["decoder.kind", "decoder.nms.iou_threshold"]);
+        for (text, word) in [
+            ("input.colour=bgr", "input.color"),
+            ("input={colour='bgr'}", "input.color"),
+            ("nonsense", "="),
+            ("output.x=1", "model."),
+            ("schema=2", "manifest's own"),
+            ("model.files=['x']", "as MODEL"),
+            ("decoder=grid", "decoder.kind"),
+        ] {
+            let message = format!("{:#}", parse_assignment(text).unwrap_err());
+            assert!(message.contains(word), "{message}");
         }
     }
 }

@@ -151,6 +151,40 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// Finds out, before there is any picture, what cannot work with a model whose outputs have
+    /// these shapes (their elements are zeros) and whose input is `input` pixels wide and high.
+    /// Returns the number of classes, where the shapes tell it.
+    ///
+    /// # Errors
+    /// Outputs that do not exist, that cannot be told apart or have wrong shapes, and parameters
+    /// that mean nothing.
+    pub fn rehearse(
+        &self,
+        outputs: &[Output<'_>],
+        input: (u32, u32),
+    ) -> Result<Option<usize>, DecoderError> {
+        if let Decoder::SsdAnchors(SsdAnchors { nms, .. }) | Decoder::Grid(Grid { nms, .. }) = self
+        {
+            nms.check()?;
+        }
+        let placement = Placement::stretch(input, input);
+        // Nothing reaches this score, so that nothing is decoded or suppressed.
+        let selection = Selection { threshold: Some(f32::INFINITY), top_k: None };
+        match self.decode(outputs, &placement, &Labels::default(), selection) {
+            // What zeros cannot show is left to real outputs.
+            Ok(_) | Err(DecoderError::NotFinite { .. } | DecoderError::Placement(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(match self {
+            Decoder::Classes(classes) => Some(classes.probabilities(outputs)?.len()),
+            Decoder::SsdAnchors(ssd) => Some(ssd.class_count(outputs)?),
+            Decoder::Grid(grid) => grid.class_count(outputs, &placement)?,
+            _ => None,
+        })
+    }
+}
+
 fn sorted_classes(scores: &[f32], labels: &Labels, selection: Selection) -> Vec<Class> {
     let wanted = |&(_, score): &(usize, f32)| selection.threshold.is_none_or(|t| score >= t);
     let mut ranked: Vec<_> = scores.iter().copied().enumerate().filter(wanted).collect();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decoders::DecoderError;
 use crate::{Box2d, Placement};
 
 /// A box a detector proposes, before it is brought to the picture.
@@ -72,6 +73,18 @@ impl Default for Nms {
 }
 
 impl Nms {
+    /// Finds values that mean nothing.
+    pub(crate) fn check(&self) -> Result<(), DecoderError> {
+        let wrong = |key, why: &str| Err(DecoderError::Parameter { key, why: why.into() });
+        if !(0.0..=1.0).contains(&self.iou_threshold) {
+            return wrong("nms.iou_threshold", "is not between 0 and 1");
+        }
+        if self.max_candidates == 0 || self.max_objects == 0 {
+            return wrong("nms", "lets no object through: its limits are at least 1");
+        }
+        Ok(())
+    }
+
     /// The boxes that stay, best first. `placement` says how large a pixel is for `add_pixel`.
     pub fn run(
         &self,

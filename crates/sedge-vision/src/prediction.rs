@@ -62,6 +62,11 @@ impl Labels {
         Self { names, offset }
     }
 
+    /// The output indices that have labels: the first, and the one after the last.
+    pub fn range(&self) -> (usize, usize) {
+        (self.offset, self.offset.saturating_add(self.names.len()))
+    }
+
     /// The label of an output index.
     pub fn get(&self, index: usize) -> Option<&str> {
         self.names.get(index.checked_sub(self.offset)?).map(String::as_str)

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use sedge_tensor::{DType, Element, Tensor};
 
-use crate::input::{Color, ImageInput, Layout, Orientation, Resize};
+use crate::input::{Color, ImageInput, Layout, Orientation};
 use crate::picture::Picture;
 use crate::placement::Placement;
 use crate::resize::{Source, resize};
@@ -17,6 +17,8 @@ use fit::Fit;
 
 /// Largest `width * height` of a model's input, so that a manifest cannot ask for all memory.
 const MAX_INPUT_PIXELS: u64 = 1 << 26;
+
+const NUMBERS: &str = "give a number type such as f32, u8 or i8";
 
 /// A picture as a model's input.
 #[derive(Clone, Debug)]
@@ -98,30 +100,46 @@ fn validate(picture: &Picture, input: &ImageInput) -> Result<(), PreprocessError
     if expected == 0 || expected != samples as u64 || !matches!(channels, 1 | 3 | 4) {
         return Err(PreprocessError::Picture { width, height, channels, samples });
     }
-    let wrong = |key, problem: String, hint| Err(PreprocessError::Setting { key, problem, hint });
-    let pixels = u64::from(input.width) * u64::from(input.height);
-    if pixels == 0 || pixels > MAX_INPUT_PIXELS {
-        let problem = format!("with `height` gives {} x {} pixels", input.width, input.height);
-        return wrong("width", problem, "give both sides, at most 67108864 pixels in all");
-    }
-    for (key, values) in [("mean", &input.mean), ("std", &input.std)] {
-        if values.len() != 1 && values.len() != input.channels() {
-            let problem = format!("has {} values for {} channels", values.len(), input.channels());
-            return wrong(key, problem, "give one value, or one per channel");
+    input.check()
+}
+
+impl ImageInput {
+    /// Finds values that no picture can be prepared with.
+    pub fn check(&self) -> Result<(), PreprocessError> {
+        let wrong =
+            |key, problem: String, hint| Err(PreprocessError::Setting { key, problem, hint });
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        if pixels == 0 || pixels > MAX_INPUT_PIXELS {
+            let problem = format!("with `height` gives {} x {} pixels", self.width, self.height);
+            return wrong("width", problem, "give both sides, at most 67108864 pixels in all");
         }
-        if !values.iter().all(|v| v.is_finite()) || (key == "std" && values.contains(&0.0)) {
-            let problem = format!("holds {values:?}");
-            return wrong(key, problem, "give finite numbers, and no zero in `std`");
+        for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != 1 && values.len() != self.channels() {
+                let problem =
+                    format!("has {} values for {} channels", values.len(), self.channels());
+                return wrong(key, problem, "give one value, or one per channel");
+            }
+            if !values.iter().all(|v| v.is_finite()) || (key == "std" && values.contains(&0.0)) {
+                let problem = format!("holds {values:?}");
+                return wrong(key, problem, "give finite numbers, and no zero in `std`");
+            }
         }
+        if !self.scale.is_finite() || self.scale == 0.0 {
+            return wrong(
+                "scale",
+                format!("is {}", self.scale),
+                "give a finite number that is not 0",
+            );
+        }
+        if matches!(self.dtype, DType::Bool | DType::String) {
+            return wrong("dtype", format!("is {}, which holds no pixels", self.dtype), NUMBERS);
+        }
+        let fraction = self.crop_fraction;
+        if !(0.01..=1.0).contains(&fraction) {
+            return wrong("crop_fraction", format!("is {fraction}"), "give a ratio from 0.01 to 1");
+        }
+        Ok(())
     }
-    if !input.scale.is_finite() {
-        return wrong("scale", format!("is {}", input.scale), "give a finite number");
-    }
-    let fraction = input.crop_fraction;
-    if input.resize == Resize::Crop && !(0.01..=1.0).contains(&fraction) {
-        return wrong("crop_fraction", format!("is {fraction}"), "give a ratio from 0.01 to 1");
-    }
-    Ok(())
 }
 
 /// An element a normalised pixel is stored as.
@@ -188,7 +206,7 @@ fn store(
         DType::Bool | DType::String => Err(PreprocessError::Setting {
             key: "dtype",
             problem: format!("is {}, which holds no pixels", input.dtype),
-            hint: "give a number type such as f32, u8 or i8",
+            hint: NUMBERS,
         }),
     }
 }

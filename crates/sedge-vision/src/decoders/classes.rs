@@ -10,7 +10,7 @@ use super::{Activation, DecoderError, Output};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Classes {
-    /// Which output; default the model's first.
+    /// Which output; default the only one of such a shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
     /// What turns the output into probabilities; default `none`.
@@ -20,9 +20,9 @@ pub struct Classes {
 impl Classes {
     /// The score of every class, in output order. NaN and infinities are errors.
     pub fn probabilities(&self, outputs: &[Output<'_>]) -> Result<Vec<f32>, DecoderError> {
-        let output = Pool::new(outputs).named_or_first("output", self.output.as_deref())?;
-        let long = output.tensor.shape().iter().filter(|&&d| d != 1).count();
-        if long > 1 || output.tensor.is_empty() {
+        let output =
+            Pool::new(outputs).named_or_only("output", self.output.as_deref(), is_vector)?;
+        if !is_vector(output) {
             return Err(output.wrong_shape("one score per class, such as [1, classes]"));
         }
         let mut scores = output.values()?.into_owned();
@@ -32,6 +32,11 @@ impl Classes {
         }
         Ok(scores)
     }
+}
+
+fn is_vector(output: &Output<'_>) -> bool {
+    let long = output.tensor.shape().iter().filter(|&&d| d != 1).count();
+    long <= 1 && !output.tensor.is_empty()
 }
 
 #[cfg(test)]
@@ -58,6 +63,20 @@ mod tests {
             let error = probabilities(&tensor, Activation::None).unwrap_err();
             assert!(matches!(error, DecoderError::Shape { .. }));
         }
+    }
+
+    #[test]
+    fn one_of_several_outputs_is_named_unless_only_one_fits() {
+        let (vector, map) =
+            (Tensor::vector(vec![0.5f32, 0.5]), Tensor::new([2, 2], vec![0.0f32; 4]));
+        let map = map.unwrap();
+        let output = |name, tensor| Output { name, tensor, quantization: None };
+        let (a, b, c) = (output("a", &vector), output("b", &map), output("c", &vector));
+        assert!(Classes::default().probabilities(&[b, a]).is_ok());
+        let unclear = Classes::default().probabilities(&[a, b, c]).unwrap_err();
+        assert!(unclear.to_string().contains("Hint: name it with `decoder.output`"), "{unclear}");
+        let named = Classes { output: Some("c".into()), ..Classes::default() };
+        assert!(named.probabilities(&[a, b, c]).is_ok());
     }
 
     #[test]

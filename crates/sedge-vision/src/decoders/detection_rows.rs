@@ -16,7 +16,7 @@ use crate::nms::Detection;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectionRows {
-    /// Which output; default the model's first.
+    /// Which output; default the only one of such a shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
     /// What the six numbers are; default `class-score-corners`.
@@ -56,7 +56,8 @@ impl DetectionRows {
         threshold: Option<f32>,
     ) -> Result<Vec<Detection>, DecoderError> {
         let threshold = threshold.unwrap_or(self.score_threshold);
-        let output = Pool::new(outputs).named_or_first("output", self.output.as_deref())?;
+        let rows = |output: &Output<'_>| matches!(output.matrix(), Some([_, 6]));
+        let output = Pool::new(outputs).named_or_only("output", self.output.as_deref(), rows)?;
         let Some([_, 6]) = output.matrix() else {
             return Err(output.wrong_shape("[1, N, 6]"));
         };

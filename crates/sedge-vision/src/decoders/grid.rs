@@ -174,6 +174,20 @@ impl Grid {
         Ok(self.nms.suppress(candidates, placement))
     }
 
+    /// Class scores of a location; `None` where the objectness alone is the score.
+    pub(super) fn class_count(
+        &self,
+        outputs: &[Output<'_>],
+        placement: &Placement,
+    ) -> Result<Option<usize>, DecoderError> {
+        let sources = Source::all(self, outputs, placement)?;
+        let Some(source) = sources.first() else { return Ok(None) };
+        let values = source.output.numbers()?;
+        let fields = source.blocks(&values).first().map(|block| block.fields);
+        let spans = fields.map(|fields| self.spans(source.output, fields)).transpose()?;
+        Ok(spans.map(|spans| spans.classes.len()).filter(|&count| count > 0))
+    }
+
     fn spans(&self, output: &Output<'_>, fields: usize) -> Result<Spans, DecoderError> {
         let bounds = self.box_form.fields(self.bins);
         let (start, objectness) = match self.fields {

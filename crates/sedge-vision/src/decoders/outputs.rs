@@ -141,6 +141,20 @@ impl<'o, 'a> Pool<'o, 'a> {
         }
     }
 
+    /// The output a key names, else the only one there is, else the only one that passes the test.
+    pub(super) fn named_or_only(
+        &mut self,
+        key: &'static str,
+        name: Option<&str>,
+        test: impl Fn(&Output<'a>) -> bool,
+    ) -> Result<&'o Output<'a>, DecoderError> {
+        match self.named(key, name)? {
+            Some(output) => Ok(output),
+            None if self.left.len() == 1 => Ok(self.left.remove(0)),
+            None => self.only(key, test),
+        }
+    }
+
     /// The output a key names, else the model's first.
     pub(super) fn named_or_first(
         &mut self,

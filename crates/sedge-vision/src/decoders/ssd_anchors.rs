@@ -143,6 +143,12 @@ impl SsdAnchors {
         Ok(self.nms.suppress(candidates, placement))
     }
 
+    /// Columns of the scores, a background class included.
+    pub(super) fn class_count(&self, outputs: &[Output<'_>]) -> Result<usize, DecoderError> {
+        let (_, scores) = self.roles(outputs)?;
+        Ok(scores.matrix().map_or(0, |[_, classes]| classes))
+    }
+
     fn roles<'o, 'a>(
         &self,
         outputs: &'o [Output<'a>],

@@ -1,5 +1,5 @@
 use super::*;
-use crate::input::{Alpha, Filter};
+use crate::input::{Alpha, Filter, Resize};
 use crate::picture::PictureFormat;
 
 fn picture(width: u32, height: u32, channels: u8, pixels: Vec<u8>) -> Picture {

@@ -1,8 +1,10 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -22,6 +24,22 @@ pub(crate) enum Kind {
     Gzip,
     Tar,
     Zip,
+    /// One that is not read, and what it is.
+    Foreign(&'static str),
+}
+
+/// An unpacked archive, removed when it goes.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    directory: TempDir,
+    /// Locked as long as this process lives, however it ends.
+    _lock: File,
+}
+
+impl Unpacked {
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
 }
 
 pub(crate) fn sniff(path: &Path) -> Option<Kind> {
@@ -29,35 +47,62 @@ pub(crate) fn sniff(path: &Path) -> Option<Kind> {
     File::open(path).ok()?.take(512).read_to_end(&mut head).ok()?;
     match head.as_slice() {
         [0x1f, 0x8b, ..] => Some(Kind::Gzip),
-        [b'P', b'K', 3, 4, ..] => Some(Kind::Zip),
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Kind::Foreign("compressed with bzip2")),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Kind::Foreign("compressed with xz")),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Kind::Foreign("compressed with Zstandard")),
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Some(Kind::Foreign("a 7-Zip archive")),
+        [b'R', b'a', b'r', b'!', ..] => Some(Kind::Foreign("a RAR archive")),
         head if head.get(257..262) == Some(b"ustar") => Some(Kind::Tar),
         _ => None,
     }
 }
 
+/// Begins the names of directories that archives are unpacked into.
+const PREFIX: &str = "sedge-package-";
+/// A directory as young as this may not have been locked yet by whoever made it.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// Unpacks an archive into a fresh temporary directory. Links, absolute paths and paths that climb
 /// are refused; sizes and counts are bounded.
-pub(crate) fn unpack(path: &Path, kind: Kind) -> Result<TempDir, PackageError> {
+pub(crate) fn unpack(path: &Path, kind: Kind) -> Result<Unpacked, PackageError> {
     let refuse = |problem: String| PackageError::Archive { path: path.to_owned(), problem };
     let text = |error: io::Error| refuse(error.to_string());
-    let target = tempfile::Builder::new().prefix("sedge-package-").tempdir().map_err(text)?;
+    if let Kind::Foreign(what) = kind {
+        return Err(refuse(format!("it is {what}. Hint: pack it as .tar.gz or .zip")));
+    }
+    let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(text)?;
+    let lock = File::open(directory.path()).map_err(text)?;
+    lock.try_lock().map_err(|error| refuse(error.to_string()))?;
+    sweep(directory.path());
     let file = File::open(path).map_err(text)?;
-    let mut out = Unpacker { root: target.path(), entries: 0, left: MAX_BYTES };
+    let mut out = Unpacker { root: directory.path(), entries: 0, left: MAX_BYTES };
     match kind {
         Kind::Gzip => out.tar(flate2::read::GzDecoder::new(file)),
         Kind::Tar => out.tar(file),
         Kind::Zip => out.zip(file),
+        Kind::Foreign(what) => Err(what.to_owned()),
     }
     .map_err(refuse)?;
-    Ok(target)
+    Ok(Unpacked { directory, _lock: lock })
 }
 
-/// The directory that holds the package: the top, or the one directory in it.
-pub(crate) fn top(root: &Path) -> PathBuf {
-    let entries: Vec<_> = std::fs::read_dir(root).into_iter().flatten().flatten().collect();
-    match entries.as_slice() {
-        [one] if one.path().is_dir() => one.path(),
-        _ => root.to_owned(),
+/// Removes what processes of this user left behind that were ended while an archive was unpacked:
+/// their directories are no longer locked.
+fn sweep(own: &Path) {
+    let (Some(parent), Ok(mine)) = (own.parent(), own.metadata()) else { return };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let Ok(metadata) = entry.metadata() else { continue };
+        let settled = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        let left = name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+            && metadata.is_dir()
+            && metadata.uid() == mine.uid()
+            && settled.is_some_and(|age| age > SETTLED)
+            && File::open(&path).is_ok_and(|directory| directory.try_lock().is_ok());
+        if left {
+            let _ = std::fs::remove_dir_all(path);
+        }
     }
 }
 
@@ -155,5 +200,40 @@ impl Unpacker<'_> {
             .checked_sub(copied)
             .ok_or_else(|| format!("it unpacks to more than {} GiB", MAX_BYTES >> 30))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_processes_left_is_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let make = |name: &str, old: bool| {
+            let path = place.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("model.tflite"), "x").unwrap();
+            let directory = File::open(&path).unwrap();
+            if old {
+                let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
+                directory.set_modified(hour).unwrap();
+            }
+            (path, directory)
+        };
+        let (own, _) = make("sedge-package-own", true);
+        let _own = File::open(&own).unwrap();
+        _own.try_lock().unwrap();
+        let (alive, lock) = make("sedge-package-alive", true);
+        lock.try_lock().unwrap();
+        let (young, _) = make("sedge-package-young", false);
+        let (other, _) = make("other", true);
+        let (left, _) = make("sedge-package-left", true);
+        sweep(&own);
+        for (path, stays) in
+            [(own, true), (alive, true), (young, true), (other, true), (left, false)]
+        {
+            assert_eq!(path.exists(), stays, "{}", path.display());
+        }
     }
 }

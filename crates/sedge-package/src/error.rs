@@ -14,16 +14,18 @@ pub enum PackageError {
         error: std::io::Error,
     },
     /// A directory holds neither a manifest nor exactly one model.
-    #[error(
-        "{path} holds no model.toml and {found}. \
-         Hint: name the model file itself, or write a manifest with `sedge model init`"
-    )]
+    #[error("{path} holds no model.toml and {found}. Hint: {hint}")]
     NoModel {
         /// The directory.
         path: PathBuf,
         /// What is there instead.
         found: String,
+        /// What to do.
+        hint: &'static str,
     },
+    /// A file of no bytes where a model should be.
+    #[error("{0} is empty: there is no model in it")]
+    Empty(PathBuf),
     /// `model.toml` is not TOML.
     #[error("model.toml: {0}")]
     Syntax(String),
@@ -46,8 +48,11 @@ pub enum PackageError {
         /// What is wrong.
         problem: String,
     },
-    /// A path that is absolute or climbs out of the package.
-    #[error("model.toml: '{0}' does not lead to a file inside the package")]
+    /// A path that is absolute, climbs out of the package or is a link that does.
+    #[error(
+        "model.toml: '{0}' does not lead to a file inside the package. \
+         Hint: copy the file into it"
+    )]
     OutsidePath(String),
     /// More or fewer model files than can be run.
     #[error("model.toml: model.files names {0} files, exactly one is supported for these formats")]
@@ -98,7 +103,7 @@ pub struct Missing {
 
 /// Pictures cannot be fed to this model, because it is not known how.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("nobody says how model '{model}' wants its pictures or what its outputs mean:\n{}{hint}", list(.missing))]
+#[error("{}\n{}{hint}", headline(.model, .missing), list(.missing))]
 pub struct Incomplete {
     /// Name of the model.
     pub model: String,
@@ -106,6 +111,15 @@ pub struct Incomplete {
     pub missing: Vec<Missing>,
     /// What to do.
     pub hint: String,
+}
+
+fn headline(model: &str, missing: &[Missing]) -> String {
+    match missing {
+        [] => format!("model '{model}' takes no pictures:"),
+        _ => {
+            format!("nobody says how model '{model}' wants its pictures or what its outputs mean:")
+        }
+    }
 }
 
 fn list(missing: &[Missing]) -> String {

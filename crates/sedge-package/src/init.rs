@@ -28,6 +28,7 @@ pub fn manifest_template(package: &Package, labels_file: Option<&str>) -> String
         }
         let key = known_key(path);
         let (help, example) = key.map_or(("", ""), |key| (key.help, key.example));
+        let (example, help) = package.stored_element(path).unwrap_or((example, help));
         let file_name = package.file.file_name().unwrap_or_default().to_string_lossy();
         let line = match (path, known) {
             ("schema", _) => "schema = 1".to_owned(),

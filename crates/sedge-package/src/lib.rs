@@ -7,10 +7,12 @@
 //! Read [`Package`] first, then [`Settings`].
 
 mod archive;
+mod check;
 mod error;
 mod identity;
 mod init;
 mod keys;
+mod locate;
 mod manifest;
 mod names;
 mod npz;

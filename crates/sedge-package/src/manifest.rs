@@ -88,6 +88,9 @@ pub struct Manifest {
     pub golden: Vec<Golden>,
 }
 
+const TOLERANCE_HINT: &str = "a case has no `tolerance`, how far from `expected` an answer may be. \
+     Hint: add tolerance = { relative = 1e-4, absolute = 1e-5 }";
+
 const SECTIONS: [&str; 5] = ["schema", "model", "input", "decoder", "golden"];
 
 impl Manifest {
@@ -122,17 +125,18 @@ impl Manifest {
     }
 
     fn check_paths(&self) -> Result<(), PackageError> {
+        let outside = self.paths().find(|path| !is_inside(path));
+        outside.map_or(Ok(()), |path| Err(PackageError::OutsidePath(path.to_owned())))
+    }
+
+    /// Every file that the manifest names.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         let labels = self.model.labels.as_ref().and_then(Value::as_str);
         let golden = self.golden.iter().flat_map(|case| {
             [case.image.as_deref(), case.tensors.as_deref(), Some(case.expected.as_str())]
         });
         let files = self.model.files.iter().map(String::as_str);
-        for path in files.chain(labels).chain(golden.flatten()) {
-            if !is_inside(path) {
-                return Err(PackageError::OutsidePath(path.to_owned()));
-            }
-        }
-        Ok(())
+        files.chain(labels).chain(golden.flatten())
     }
 }
 
@@ -159,6 +163,13 @@ fn explain(section: &str, message: &str) -> PackageError {
             key: section.to_owned(),
             problem: format!("'{word}' is not one of {}", known.join(", ")),
         },
+        Some((field, _)) if section == "golden" && message.starts_with("missing field") => {
+            let problem = match *field {
+                "tolerance" => TOLERANCE_HINT.to_owned(),
+                field => format!("a case has no `{field}`"),
+            };
+            PackageError::Value { key: section.to_owned(), problem }
+        }
         _ => PackageError::Value { key: section.to_owned(), problem: message.trim().to_owned() },
     }
 }
@@ -185,6 +196,10 @@ mod tests {
             ("schema = 1\n[model]\ntask = 'detect'", vec!["detect", "object-detection"]),
             ("schema = 1\n[model]\nfiles = ['../x']", vec!["../x"]),
             ("schema = 1\n[model", vec!["line 2"]),
+            (
+                "schema = 1\n[[golden]]\nimage = 'a'\nexpected = 'b'",
+                vec!["`tolerance`", "Hint: add"],
+            ),
         ] {
             let message = Manifest::parse(text).unwrap_err().to_string();
             for word in words {

@@ -3,14 +3,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use sedge_graph::{Graph, Value as GraphValue};
+use sedge_graph::Graph;
 use sedge_import::Format;
-use sedge_tensor::DType;
 use sedge_vision::decoders::parse_anchors;
-use sedge_vision::{Decoder, ImageInput, Labels, Layout};
-use tempfile::TempDir;
+use sedge_vision::{Decoder, ImageInput, Labels};
 use toml::{Table, Value};
 
+use crate::archive::Unpacked;
+use crate::locate::{Located, MANIFEST, locate, only_model};
 use crate::manifest::{is_inside, section};
 use crate::{
     Golden, Incomplete, KEYS, Manifest, Missing, Origin, PackageError, Settings, Task, archive,
@@ -45,10 +45,13 @@ pub struct Package {
     pub file: PathBuf,
     /// Bytes of the package's files.
     pub bytes: u64,
+    /// What is odd about the package, but no error.
+    pub notes: Vec<String>,
     /// What the user named, for hints.
     named: PathBuf,
+    has_manifest: bool,
     /// Keeps an unpacked archive until the package goes.
-    _unpacked: Option<TempDir>,
+    _unpacked: Option<Unpacked>,
 }
 
 /// What one input of the model takes.
@@ -73,8 +76,16 @@ impl Package {
         let kind = if metadata.is_file() { archive::sniff(path) } else { None };
         if let Some(kind) = kind {
             let unpacked = archive::unpack(path, kind)?;
-            let root = archive::top(unpacked.path());
-            return Self::open_directory(&root, path, overrides, Some(unpacked));
+            let root = unpacked.path().to_owned();
+            return Self::open_directory(&root, path, overrides, Some(unpacked)).map_err(|error| {
+                // Where it was unpacked means nothing to anybody.
+                match error {
+                    PackageError::NoModel { found, hint, .. } => {
+                        PackageError::NoModel { path: path.to_owned(), found, hint }
+                    }
+                    other => other,
+                }
+            });
         }
         if metadata.is_dir() {
             return Self::open_directory(path, path, overrides, None);
@@ -91,35 +102,42 @@ impl Package {
     }
 
     fn open_directory(
-        root: &Path,
+        directory: &Path,
         named: &Path,
         overrides: &[(String, Value, Origin)],
-        unpacked: Option<TempDir>,
+        unpacked: Option<Unpacked>,
     ) -> Result<Self, PackageError> {
-        let manifest_file = root.join("model.toml");
-        let (file, manifest) = if manifest_file.is_file() {
-            let manifest = Manifest::parse(&read_text(&manifest_file, MAX_MANIFEST_BYTES)?)?;
-            let file = match manifest.model.files.as_slice() {
-                [one] => root.join(one),
-                [] => only_model(root)?,
-                many => return Err(PackageError::FileCount(many.len())),
-            };
-            (file, Some(manifest))
-        } else {
-            (only_model(root)?, None)
+        let (root, file, manifest) = match locate(directory)? {
+            Located::Package(root) => {
+                contained(&root, MANIFEST)?;
+                let manifest =
+                    Manifest::parse(&read_text(&root.join(MANIFEST), MAX_MANIFEST_BYTES)?)?;
+                manifest.paths().try_for_each(|path| contained(&root, path))?;
+                let file = match manifest.model.files.as_slice() {
+                    [one] => root.join(one),
+                    [] => only_model(&root)?,
+                    many => return Err(PackageError::FileCount(many.len())),
+                };
+                (root, file, Some(manifest))
+            }
+            Located::Model(file) => (file.parent().unwrap_or(directory).to_owned(), file, None),
         };
-        Self::build(Parts { root: root.to_owned(), file, named, manifest, overrides, unpacked })
+        Self::build(Parts { root, file, named, manifest, overrides, unpacked })
     }
 
     fn build(parts: Parts<'_>) -> Result<Self, PackageError> {
         let Parts { root, file, named, manifest, overrides, unpacked } = parts;
         let bytes = map(&file)?;
+        if bytes.is_empty() {
+            return Err(PackageError::Empty(file));
+        }
         let imported = sedge_import::import(&bytes)
             .map_err(|error| PackageError::Import { path: file.clone(), error })?;
         let mut settings = Settings::default();
         for fact in imported.facts {
             settings.set(&fact.key, fact.value, Origin::File(fact.origin));
         }
+        let has_manifest = manifest.is_some();
         let files = match &manifest {
             Some(manifest) => {
                 settings.set_table(&manifest.table, &Origin::Manifest);
@@ -142,7 +160,7 @@ impl Package {
             None => names::service_name(named)?,
         };
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let package = Self {
+        let mut package = Self {
             name,
             identity: identity::of_files(&root, &files)?,
             format: imported.format,
@@ -153,7 +171,9 @@ impl Package {
             bytes: files.iter().map(size).sum(),
             root,
             file,
+            notes: Vec::new(),
             named: named.to_owned(),
+            has_manifest,
             _unpacked: unpacked,
         };
         package.check()?;
@@ -167,15 +187,27 @@ impl Package {
 
     /// What the model is for, stated or following from the decoder.
     pub fn task(&self) -> Task {
-        let stated = self.settings.get("model.task").map(|s| s.value.clone());
-        if let Some(task) = stated.and_then(|value| section("model.task", value).ok()) {
-            return task;
-        }
+        self.stated_task().filter(|_| !self.decoder_overrides_task()).unwrap_or(self.decoder_task())
+    }
+
+    pub(crate) fn stated_task(&self) -> Option<Task> {
+        let stated = self.settings.get("model.task")?;
+        section("model.task", stated.value.clone()).ok()
+    }
+
+    /// What the decoder answers.
+    pub(crate) fn decoder_task(&self) -> Task {
         match self.settings.get("decoder.kind").and_then(|kind| kind.value.as_str()) {
             Some("classes") => Task::ImageClassification,
             None | Some("tensor") => Task::Tensor,
             Some(_) => Task::ObjectDetection,
         }
+    }
+
+    /// Whoever changes the decoder later changes what the model is for.
+    pub(crate) fn decoder_overrides_task(&self) -> bool {
+        let layer = |key: &str| self.settings.get(key).map(|setting| setting.origin.layer());
+        layer("decoder.kind") > layer("model.task")
     }
 
     /// How pictures are prepared and outputs decoded: one spec per input of the model, in its
@@ -184,6 +216,14 @@ impl Package {
     /// # Errors
     /// A list of everything that nobody has said, each with the flag that gives it.
     pub fn pipeline(&self) -> Result<(Vec<InputSpec>, Decoder), Incomplete> {
+        let incomplete = |missing, hint| Incomplete { model: self.name.clone(), missing, hint };
+        if self.graph.inputs.len() != 1 {
+            let count = self.graph.inputs.len();
+            let hint = format!(
+                "  it has {count} inputs, and only models with one do. Hint: send tensors to `sedge serve`"
+            );
+            return Err(incomplete(Vec::new(), hint));
+        }
         let mut missing = Vec::new();
         let mut specs = Vec::new();
         for index in 0..self.graph.inputs.len() {
@@ -196,14 +236,17 @@ impl Package {
         let decoder = self.decoder(&mut missing);
         match (specs.into_iter().collect::<Option<Vec<_>>>(), decoder) {
             (Some(specs), Some(decoder)) if missing.is_empty() => Ok((specs, decoder)),
-            _ => Err(Incomplete {
-                model: self.name.clone(),
-                missing,
-                hint: format!(
-                    "Hint: give the flags, or let `sedge model init {}` write a model.toml to fill in",
-                    self.named.display()
-                ),
-            }),
+            _ => Err(incomplete(missing, self.where_to_say())),
+        }
+    }
+
+    fn where_to_say(&self) -> String {
+        let named = self.named.display();
+        match self.has_manifest {
+            true => format!("Hint: give the flags, or fill in the model.toml of {named}"),
+            false => format!(
+                "Hint: give the flags, or let `sedge model init {named}` write a model.toml to fill in"
+            ),
         }
     }
 
@@ -233,15 +276,36 @@ impl Package {
 
     fn missing(&self, key: &str) -> Missing {
         let known = known_key(key);
+        let help = match known {
+            Some(known) => self.stored_element(known.path).map_or(known.help, |(_, help)| help),
+            None => "see the decoder's parameters",
+        };
         Missing {
             key: key.replace(".0.", "."),
             flag: known.and_then(|key| key.flag),
-            help: known
-                .map_or_else(|| "see the decoder's parameters".into(), |key| key.help.into()),
+            help: help.into(),
         }
     }
 
-    fn stated(&self, key: &str) -> bool {
+    /// Where the first input takes bytes: the usual value of `mean` or `std`, and why. The formula
+    /// gives the stored element, whose quantisation is the model's own affair.
+    pub(crate) fn stored_element(&self, key: &str) -> Option<(&'static str, &'static str)> {
+        let dtype = self.settings.get("input.0.dtype").and_then(|dtype| dtype.value.as_str());
+        match (key, dtype) {
+            ("input.mean", Some("i8")) => {
+                Some(("[128.0]", "subtracted from the pixel; 128 where an i8 input takes pixels"))
+            }
+            ("input.mean", Some("u8")) => {
+                Some(("[0.0]", "subtracted from the pixel; 0 where a u8 input takes pixels"))
+            }
+            ("input.std", Some("i8" | "u8")) => {
+                Some(("[1.0]", "divisor of the stored element; 1 where the input takes pixels"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stated(&self, key: &str) -> bool {
         self.settings.get(key).is_some()
     }
 
@@ -265,11 +329,12 @@ impl Package {
         (missing.len() == before).then_some(InputSpec::Image(spec))
     }
 
-    fn image_input(&self, index: usize) -> Result<ImageInput, PackageError> {
+    pub(crate) fn image_input(&self, index: usize) -> Result<ImageInput, PackageError> {
         let prefix = format!("input.{index}");
         let mut table = self.settings.table(&prefix);
         table.remove("name");
         table.remove("kind");
+        spread(&mut table);
         section(&prefix, Value::Table(table))
     }
 
@@ -283,17 +348,19 @@ impl Package {
             missing.push(self.missing("decoder.activation"));
             return None;
         }
-        match self.typed_decoder() {
-            Ok(decoder) => Some(decoder),
-            Err(error) => {
-                let help = error.to_string();
-                missing.push(Missing { key: "decoder".into(), flag: None, help });
-                None
-            }
-        }
+        let refused = match self.typed_decoder() {
+            Ok(decoder) => match self.rehearse(&decoder) {
+                Ok(_) => return Some(decoder),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let help = refused.split(" Hint: ").next().unwrap_or_default().to_owned();
+        missing.push(Missing { key: "decoder".into(), flag: None, help });
+        None
     }
 
-    fn typed_decoder(&self) -> Result<Decoder, PackageError> {
+    pub(crate) fn typed_decoder(&self) -> Result<Decoder, PackageError> {
         let table = self.settings.table("decoder");
         let mut decoder: Decoder = section("decoder", Value::Table(table))?;
         if let Decoder::SsdAnchors(ssd) = &mut decoder
@@ -308,34 +375,6 @@ impl Package {
         }
         Ok(decoder)
     }
-
-    /// Finds wrong values now, and settings that contradict the model.
-    fn check(&self) -> Result<(), PackageError> {
-        let stated = self.settings.count("input");
-        if stated > self.graph.inputs.len() {
-            let problem = format!("the model has only {} inputs", self.graph.inputs.len());
-            return Err(PackageError::Value { key: format!("input.{}", stated - 1), problem });
-        }
-        for (index, &id) in self.graph.inputs.iter().enumerate() {
-            let spec = self.image_input(index)?;
-            let kind = self.settings.get(&format!("input.{index}.kind"));
-            if kind.and_then(|kind| kind.value.as_str()) == Some("image") {
-                check_input(index, self.graph.value(id), &spec, &self.settings)?;
-            }
-        }
-        if let Some(task) = self.settings.get("model.task") {
-            section::<Task>("model.task", task.value.clone())?;
-        }
-        if self.stated("decoder.kind") {
-            // Wrong values are errors; a missing parameter is found by `pipeline`.
-            match self.typed_decoder() {
-                Err(PackageError::Value { problem, .. })
-                    if problem.starts_with("missing field") => {}
-                other => drop(other?),
-            }
-        }
-        Ok(())
-    }
 }
 
 struct Parts<'a> {
@@ -344,7 +383,7 @@ struct Parts<'a> {
     named: &'a Path,
     manifest: Option<Manifest>,
     overrides: &'a [(String, Value, Origin)],
-    unpacked: Option<TempDir>,
+    unpacked: Option<Unpacked>,
 }
 
 /// A value whose floats came from `f32`, as a person would write them: 0.1, not 0.10000000149.
@@ -358,6 +397,20 @@ fn shortest(value: &Value) -> Value {
     }
 }
 
+/// One value stands for all channels: `mean = 128`, `pad = 0`.
+fn spread(input: &mut Table) {
+    for (key, count) in [("mean", 1), ("std", 1), ("pad", 3)] {
+        let value = match input.get(key) {
+            Some(Value::Array(items)) if items.len() == 1 => items.first().cloned(),
+            Some(value @ (Value::Integer(_) | Value::Float(_))) => Some(value.clone()),
+            _ => None,
+        };
+        if let Some(value) = value {
+            input.insert(key.to_owned(), Value::Array(vec![value; count]));
+        }
+    }
+}
+
 /// `input.mean` means the first input's.
 fn qualified(key: &str) -> String {
     match key.strip_prefix("input.") {
@@ -366,45 +419,12 @@ fn qualified(key: &str) -> String {
     }
 }
 
-fn check_input(
-    index: usize,
-    input: &GraphValue,
-    spec: &ImageInput,
-    settings: &Settings,
-) -> Result<(), PackageError> {
-    let contradiction = |key: &str, stated: String, actual: String| PackageError::Contradiction {
-        key: format!("input.{index}.{key}"),
-        stated,
-        input: input.name.clone(),
-        actual,
-    };
-    let dtype = input.dtype.unwrap_or(DType::F32);
-    if settings.get(&format!("input.{index}.dtype")).is_some() && spec.dtype != dtype {
-        return Err(contradiction("dtype", spec.dtype.to_string(), dtype.to_string()));
-    }
-    let dims = input.shape.as_deref().unwrap_or_default();
-    let (height, width, channels) = match spec.layout {
-        Layout::Nhwc => (1, 2, 3),
-        Layout::Nchw => (2, 3, 1),
-    };
-    let stated = [
-        ("height", height, spec.height as usize),
-        ("width", width, spec.width as usize),
-        ("color", channels, spec.channels()),
-    ];
-    for (key, dim, value) in stated {
-        let known = settings.get(&format!("input.{index}.{key}")).is_some();
-        let actual = dims.get(dim).and_then(sedge_graph::Dim::fixed);
-        if let (true, Some(actual)) = (known && actual != Some(value), actual) {
-            let unit = if key == "color" { " channels" } else { " pixels" };
-            return Err(contradiction(key, format!("{value}{unit}"), format!("{actual}{unit}")));
-        }
-    }
-    Ok(())
-}
-
 fn labels(settings: &Settings, root: &Path) -> Result<Labels, PackageError> {
     let offset = match settings.get("model.label_offset").map(|setting| &setting.value) {
+        Some(Value::Integer(negative)) if *negative < 0 => {
+            let problem = format!("is {negative}, which is no output index. Hint: give 0 or more");
+            return Err(PackageError::Value { key: "model.label_offset".into(), problem });
+        }
         Some(value) => section("model.label_offset", value.clone())?,
         None => 0,
     };
@@ -413,12 +433,17 @@ fn labels(settings: &Settings, root: &Path) -> Result<Labels, PackageError> {
         None => Vec::new(),
         Some((Value::String(file), origin)) => {
             let path = resolve(root, file, Some(origin))?;
-            let text = read_text(&path, MAX_LIST_BYTES)?;
-            text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+            lines(&read_text(&path, MAX_LIST_BYTES)?)
         }
         Some((value, _)) => section("model.labels", value.clone())?,
     };
     Ok(Labels::new(names, offset))
+}
+
+/// One label per line. A byte order mark and empty lines at the end are an editor's, not labels.
+fn lines(text: &str) -> Vec<String> {
+    let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+    text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
 }
 
 /// Where a file lies that a setting names: a flag names it from where the user stands, a manifest
@@ -426,7 +451,16 @@ fn labels(settings: &Settings, root: &Path) -> Result<Labels, PackageError> {
 fn resolve(root: &Path, file: &str, origin: Option<&Origin>) -> Result<PathBuf, PackageError> {
     match origin {
         Some(Origin::Flag(_) | Origin::Configuration(_)) => Ok(PathBuf::from(file)),
-        _ if is_inside(file) => Ok(root.join(file)),
+        _ if is_inside(file) => contained(root, file).map(|()| root.join(file)),
+        _ => Err(PackageError::OutsidePath(file.to_owned())),
+    }
+}
+
+/// Refuses a link that leads out of the package. A file that is not there is found when it is read.
+fn contained(root: &Path, file: &str) -> Result<(), PackageError> {
+    match (root.canonicalize(), root.join(file).canonicalize()) {
+        (Ok(root), Ok(file)) if file.starts_with(&root) => Ok(()),
+        (_, Err(_)) => Ok(()),
         _ => Err(PackageError::OutsidePath(file.to_owned())),
     }
 }
@@ -443,38 +477,6 @@ fn read_text(path: &Path, most: u64) -> Result<String, PackageError> {
         Ok(text)
     };
     read().map_err(|error| PackageError::Read { path: path.to_owned(), error })
-}
-
-/// The one model file of a directory without a manifest that names it.
-fn only_model(root: &Path) -> Result<PathBuf, PackageError> {
-    let mut models = Vec::new();
-    for path in identity::files_below(root)? {
-        let mut head = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(16).read_to_end(&mut head));
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        // A protobuf has no signature, so that other small files could look like one.
-        let model = match Format::sniff(&head) {
-            Some(Format::Onnx) => extension == "onnx",
-            Some(_) => true,
-            None => false,
-        };
-        if read.is_ok() && model {
-            models.push(path);
-        }
-    }
-    models.sort();
-    match models.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(PackageError::NoModel { path: root.to_owned(), found: "no model file".into() }),
-        many => {
-            let names: Vec<_> = many
-                .iter()
-                .map(|p| p.strip_prefix(root).unwrap_or(p).display().to_string())
-                .collect();
-            let found = format!("several model files: {}", names.join(", "));
-            Err(PackageError::NoModel { path: root.to_owned(), found })
-        }
-    }
 }
 
 /// Maps a model file into memory, so that its weights are shared with the page cache.

@@ -18,6 +18,19 @@ pub enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    /// Its place in the order of layers.
+    pub(crate) fn layer(&self) -> u8 {
+        match self {
+            Origin::Default => 0,
+            Origin::File(_) => 1,
+            Origin::Manifest => 2,
+            Origin::Configuration(_) => 3,
+            Origin::Flag(_) => 4,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

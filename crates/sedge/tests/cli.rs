@@ -126,7 +126,7 @@ fn mistakes_name_the_key_and_what_to_do() {
         (vec!["infer", CLASSIFIER, CAT, "--set", "input.colour=bgr"], 1, vec!["input.color"]),
         (vec!["infer", CLASSIFIER, CAT, "--width", "100"], 1, vec!["input.0.width", "224"]),
         (vec!["infer", CLASSIFIER, CAT, "--engine", "warp"], 1, vec!["warp", "onnxruntime"]),
-        (vec!["infer", "testdata/models", CAT], 1, vec!["several model files", "Hint"]),
+        (vec!["infer", "testdata/models", CAT], 1, vec!["several packages", "Hint"]),
         (vec!["infer", CLASSIFIER, "testdata/licences"], 1, vec!["no .jpg", "Hint"]),
     ] {
         let output = sedge(&arguments);

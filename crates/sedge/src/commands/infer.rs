@@ -42,7 +42,7 @@ pub(crate) struct Infer {
     #[arg(long, short = 'k', value_name = "N", value_parser = ranges::TOP_K.parser::<usize>())]
     top_k: Option<usize>,
     /// Lowest score that is shown [default: the decoder's own]
-    #[arg(long, short = 't', value_name = "SCORE", value_parser = score)]
+    #[arg(long, short = 't', value_name = "SCORE", value_parser = score, allow_hyphen_values = true)]
     threshold: Option<f32>,
     /// Write copies of the pictures with the results drawn into them
     #[arg(long, value_name = "DIR")]
@@ -77,6 +77,7 @@ impl Infer {
         let package = Package::open(&self.model, &self.overrides.overrides()?)?;
         // What nobody says about pictures is an error here, before the model is loaded.
         package.pipeline()?;
+        package.notes.iter().for_each(|note| crate::say("warning", note));
         let drawings = match &self.draw {
             Some(directory) => drawings::targets(directory, &sources)?,
             None => Vec::new(),
@@ -175,7 +176,8 @@ impl Printer {
 }
 
 fn as_table(prediction: &Prediction, timings: bool, first: bool) -> String {
-    let mut text = format!("{}\n", prediction.image.as_deref().unwrap_or("-"));
+    let image = table::printable(prediction.image.as_deref().unwrap_or("-"));
+    let mut text = format!("{image}\n");
     let label = |label: &Option<String>, index: usize| match label {
         Some(label) if !label.is_empty() => label.clone(),
         _ => format!("class {index}"),

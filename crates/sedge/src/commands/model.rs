@@ -142,6 +142,7 @@ fn as_json(package: &Package) -> Value {
         "outputs": outputs.iter().map(tensor).collect::<Vec<_>>(),
         "settings": settings,
         "missing": missing,
+        "notes": package.notes,
     })
 }
 
@@ -193,6 +194,9 @@ fn as_table(package: &Package) -> String {
         vec![key.replace(".0.", "."), value, setting.origin.to_string()]
     };
     text.push_str(&table::lines(&package.settings.iter().map(row).collect::<Vec<_>>(), &[], "  "));
+    for note in &package.notes {
+        text.push_str(&format!("\nnote: {}\n", note.replace(" Hint: ", "\nHint: ")));
+    }
     if let Err(incomplete) = package.pipeline() {
         text.push_str(&format!("\n{}\n", incomplete.to_string().replace("Hint: ", "\nHint: ")));
     }

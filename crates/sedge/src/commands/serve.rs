@@ -198,6 +198,9 @@ fn start(
     if let Err(incomplete) = package.pipeline() {
         tracing::warn!(service = name, "takes raw tensors only: {incomplete}");
     }
+    for note in &package.notes {
+        tracing::warn!(service = name, "{note}");
+    }
     let defaults = LoadOptions::default();
     let options = LoadOptions {
         engine: section.engine.clone().unwrap_or(defaults.engine),

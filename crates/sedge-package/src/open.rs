@@ -220,7 +220,7 @@ impl Package {
         if self.graph.inputs.len() != 1 {
             let count = self.graph.inputs.len();
             let hint = format!(
-                "  it has {count} inputs, and only models with one do. Hint: send tensors to `sedge serve`"
+                "  it has {count} inputs, and only models with one do\nHint: send tensors to `sedge serve`"
             );
             return Err(incomplete(Vec::new(), hint));
         }

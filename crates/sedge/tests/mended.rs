@@ -250,3 +250,11 @@ fn examples_have_golden_cases() {
         says(&["model", "validate", &format!("testdata/models/{package}")], 0, &["1 of 1 golden"]);
     }
 }
+
+#[test]
+fn models_with_two_inputs_are_not_asked_about_pictures() {
+    let model = "testdata/tflite_ops/add.tflite";
+    let output = sedge(&["infer", model, CAT]);
+    let said = text(&output.stderr);
+    assert!(said.contains("it has 2 inputs") && !said.contains("--color"), "{said}");
+}

@@ -1,5 +1,5 @@
 //! `sedge serve` in the circumstances it meets: logs without a reader, signals, addresses.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod program;
 

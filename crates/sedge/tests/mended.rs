@@ -4,7 +4,7 @@
 mod program;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -71,7 +71,7 @@ fn archives_hold_their_package_anywhere() {
     let model = &model_of(&sedge(&["infer", MODEL, CAT]));
     let deep: Vec<_> = ["a/b/c/model.toml", "a/b/c/labels.txt", "a/b/c/vww_96_float.tflite"]
         .into_iter()
-        .zip(files.iter().map(|path| path.as_path()))
+        .zip(files.iter().map(PathBuf::as_path))
         .collect();
     for (name, extra) in [("deep.zip", None), ("mac.zip", Some("__MACOSX/a/b/c/._model.toml"))] {
         let archive = directory.path().join(name);

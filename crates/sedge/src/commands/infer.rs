@@ -95,7 +95,7 @@ impl Infer {
             let drawing = drawings.get(index).map(PathBuf::as_path);
             match self.one(source, drawing, &pipeline) {
                 Ok(prediction) => {
-                    progress.hidden(|| printer.print(&prediction, self.timings)).context(OUTPUT)?
+                    progress.hidden(|| printer.print(&prediction, self.timings)).context(OUTPUT)?;
                 }
                 Err(error) => {
                     failed += 1;

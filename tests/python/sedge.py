@@ -28,8 +28,8 @@ FLAGS = os.environ.get("SEDGE_SERVE_FLAGS", "").split()
 class Server:
     """A running server; its log is read as it comes."""
 
-    def __init__(self, models, *flags):
-        command = [SEDGE, "serve", *map(str, models), "--listen", "127.0.0.1:0"]
+    def __init__(self, models, *flags, listen="127.0.0.1:0"):
+        command = [SEDGE, "serve", *map(str, models), "--listen", listen]
         command += ["--log-format", "json", *FLAGS, *map(str, flags)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE

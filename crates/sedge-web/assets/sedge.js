@@ -101,7 +101,7 @@ function clear() {
 function fail(title, message) {
   clear();
   at('before').hidden = true;
-  const [text, hint] = message.split(' Hint: ');
+  const [text, hint] = message.split(/\s+Hint: /);
   const parts = [make('h2', {}, title), make('p', {}, text)];
   if (hint) parts.push(make('p', { className: 'hint' }, make('strong', {}, 'Hint: '), hint));
   at('failure').replaceChildren(...parts);
@@ -414,9 +414,9 @@ function wire() {
     at('canvas').style.setProperty('--ratio', width / height);
     at('canvas').style.setProperty('--width', `${width}px`);
     at('canvas').classList.toggle('tiny', Math.max(width, height) < 200);
-    if (shown) spread();
     at('caption').textContent = `${picture.name}, ${width} × ${height}`;
   });
+  new ResizeObserver(spread).observe(at('boxes'));
   at('threshold').addEventListener('input', findings);
   for (const button of at('tabs').querySelectorAll('[data-program]')) {
     button.addEventListener('click', () => {

@@ -7,8 +7,8 @@ use toml::Value;
 use crate::manifest::section;
 use crate::{Origin, Package, PackageError, Settings, Task};
 
-/// Outputs of more elements than this are not rehearsed.
-const MAX_REHEARSED: usize = 1 << 24;
+/// Outputs of more bytes than this, taken together, are not rehearsed.
+const MAX_REHEARSED_BYTES: usize = 64 << 20;
 
 impl Package {
     /// Finds wrong values now, settings that contradict the model or each other, and decoders that
@@ -94,7 +94,7 @@ impl Package {
     /// Nothing is tried where shapes are known only when the model runs.
     pub(crate) fn rehearse(&self, decoder: &Decoder) -> Result<Option<usize>, DecoderError> {
         let spec = (0..self.graph.inputs.len()).filter_map(|index| self.image_input(index).ok());
-        let size = spec.map(|spec| (spec.width, spec.height)).find(|size| size.0 * size.1 > 0);
+        let size = spec.map(|spec| (spec.width, spec.height)).find(|size| size.0 > 0 && size.1 > 0);
         let (Some(size), Some(zeros)) = (size, zeros(&self.graph)) else { return Ok(None) };
         let output = |(name, tensor)| Output { name, tensor, quantization: None };
         let outputs: Vec<_> = zeros.iter().map(|(name, zeros)| output((*name, zeros))).collect();
@@ -128,13 +128,14 @@ fn not_finite(value: &Value) -> Option<f64> {
 
 /// The graph's outputs as zeros, for a batch of one.
 fn zeros(graph: &Graph) -> Option<Vec<(&str, Tensor)>> {
-    let zeros = |value: &GraphValue| {
+    let mut left = MAX_REHEARSED_BYTES;
+    let mut zeros = |value: &GraphValue| {
         let dtype = value.dtype?;
         let dims = value.shape.as_ref()?.iter().enumerate();
         let size = |(at, dim): (usize, &Dim)| dim.fixed().or((at == 0).then_some(1));
         let shape: Vec<usize> = dims.map(size).collect::<Option<_>>()?;
-        let count = shape.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim))?;
-        let bytes = count.checked_mul(dtype.size()?).filter(|_| count <= MAX_REHEARSED)?;
+        let bytes = shape.iter().try_fold(dtype.size()?, |bytes, &dim| bytes.checked_mul(dim))?;
+        left = left.checked_sub(bytes)?;
         Tensor::from_bytes(dtype, shape, vec![0u8; bytes].into()).ok()
     };
     let named = |&id| {

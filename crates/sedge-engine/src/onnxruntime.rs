@@ -1,5 +1,7 @@
 //! onnxruntime, loaded at run time from a shared library when the device has one.
 
+use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -23,11 +25,14 @@ const VARIABLE: &str = "SEDGE_ONNXRUNTIME";
 /// Name the system's loader is asked for when nothing names a path.
 const SYSTEM_LIBRARY: &str = "libonnxruntime.so";
 
+/// The names of a library's symbols stand near its beginning.
+const SYMBOL_TABLE_BYTES: u64 = 4 << 20;
+
 /// onnxruntime behind its C interface (1.18 or newer).
 ///
 /// The library is found in this order: the file that `SEDGE_ONNXRUNTIME` names, the newest
-/// `libonnxruntime.so*` in Sedge's own runtime directory, the system's loader path. It is loaded
-/// once per process and stays.
+/// `libonnxruntime.so*` in Sedge's own runtime directory, the usual places, the
+/// system's loader path. It is loaded once per process and stays.
 #[derive(Debug)]
 pub struct Onnxruntime {
     library: PathBuf,
@@ -36,21 +41,17 @@ pub struct Onnxruntime {
 impl Onnxruntime {
     /// Looks for the library without loading it yet.
     pub fn new(library_dir: Option<&Path>) -> Self {
-        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(absolute);
         let installed = || newest_library(&library_dir?.join(NAME));
-        let library = named.or_else(installed).unwrap_or_else(|| SYSTEM_LIBRARY.into());
-        Self { library }
+        let usual = || usual_places().iter().find_map(|place| newest_library(Path::new(place)));
+        let library = named.or_else(installed).or_else(usual);
+        Self { library: library.unwrap_or_else(|| SYSTEM_LIBRARY.into()) }
     }
 
     fn environment(&self) -> Result<&'static Environment, LoadError> {
         static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
         let start = || {
-            // A relative path would be looked up beside the executable.
-            let path = std::path::absolute(&self.library)
-                .ok()
-                .filter(|path| path.exists())
-                .unwrap_or_else(|| self.library.clone());
-            let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+            let builder = ort::init_from(&self.library).map_err(|error| error.to_string())?;
             builder
                 .with_name("sedge")
                 .with_telemetry(false)
@@ -68,12 +69,60 @@ impl Onnxruntime {
     }
 }
 
+/// A relative path would be looked up beside the executable; a mere name is the loader's business.
+fn absolute(path: OsString) -> PathBuf {
+    let path = PathBuf::from(path);
+    std::path::absolute(&path).ok().filter(|path| path.exists()).unwrap_or(path)
+}
+
+/// Directories that distributions and people use, for this processor.
+fn usual_places() -> Vec<String> {
+    let triple = match std::env::consts::ARCH {
+        "arm" => "arm-linux-gnueabihf".to_owned(),
+        arch => format!("{arch}-linux-gnu"),
+    };
+    let multiarch = format!("/usr/lib/{triple}");
+    ["/usr/local/lib", &multiarch, "/usr/lib64", "/usr/lib", "/opt/onnxruntime/lib"]
+        .map(str::to_owned)
+        .into()
+}
+
 fn newest_library(directory: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
     let named = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SYSTEM_LIBRARY))
     };
-    entries.filter(named).max()
+    entries.filter(named).max_by_key(|path| version_numbers(path))
+}
+
+/// `[1, 21, 0]` of `libonnxruntime.so.1.21.0`, so that 1.9 is older than 1.21.
+fn version_numbers(path: &Path) -> Vec<u32> {
+    let version = version_of_name(path).unwrap_or_default();
+    version.split('.').map_while(|number| number.parse().ok()).collect()
+}
+
+/// What follows `.so.` in the name that links lead to.
+fn version_of_name(path: &Path) -> Option<String> {
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    Some(name.split_once(".so.")?.1.to_owned())
+}
+
+/// The version that the library's symbols carry (`VERS_1.21.0`), for a file without one in its name.
+fn version_of_symbols(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(SYMBOL_TABLE_BYTES).read_to_end(&mut bytes).ok()?;
+    let at = bytes.windows(5).position(|window| window == b"VERS_")? + 5;
+    let version = bytes[at..].iter().take_while(|&&b| b.is_ascii_digit() || b == b'.').take(16);
+    let version: String = version.map(|&b| char::from(b)).collect();
+    (!version.is_empty()).then_some(version)
+}
+
+/// Where this process has mapped the library from.
+fn loaded_from() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let path = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    path.filter(|path| path.contains(SYSTEM_LIBRARY)).map(PathBuf::from).next()
 }
 
 impl Engine for Onnxruntime {
@@ -83,10 +132,15 @@ impl Engine for Onnxruntime {
 
     fn version(&self) -> Result<String, LoadError> {
         self.environment()?;
-        // The binding hides the library's version; its file name has it as the system's loader does.
-        let file = std::fs::canonicalize(&self.library).unwrap_or_else(|_| self.library.clone());
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(name.split(".so.").nth(1).map_or_else(|| name.clone(), str::to_owned))
+        // The binding hides the library's version.
+        let library = self.library().unwrap_or_default();
+        let named = version_of_name(&library).or_else(|| version_of_symbols(&library));
+        Ok(named.unwrap_or_else(|| "unknown version".into()))
+    }
+
+    fn library(&self) -> Option<PathBuf> {
+        let file = self.library.is_absolute().then(|| std::fs::canonicalize(&self.library).ok());
+        file.flatten().or_else(loaded_from).or_else(|| Some(self.library.clone()))
     }
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
@@ -215,4 +269,31 @@ element_types! {
     I32 => i32, Int32;
     U64 => u64, Uint64;
     I64 => i64, Int64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_library_is_the_one_with_the_highest_version() {
+        let directory = std::env::temp_dir().join(format!("sedge-newest-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for version in ["1.9.2", "1.21.0", "1.18.1"] {
+            std::fs::write(directory.join(format!("libonnxruntime.so.{version}")), "").unwrap();
+        }
+        std::fs::write(directory.join("libother.so.7"), "").unwrap();
+        let newest = newest_library(&directory).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(newest.ends_with("libonnxruntime.so.1.21.0"), "{}", newest.display());
+    }
+
+    #[test]
+    fn a_version_is_read_from_symbols_when_the_name_has_none() {
+        let file = std::env::temp_dir().join(format!("sedge-symbols-{}", std::process::id()));
+        std::fs::write(&file, b"\x7fELF\0OrtGetApiBase\0VERS_1.20.1\0libm.so.6\0").unwrap();
+        let version = version_of_symbols(&file);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(version.as_deref(), Some("1.20.1"));
+    }
 }

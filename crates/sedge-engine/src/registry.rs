@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::{Engine, LoadError};
@@ -22,6 +22,8 @@ pub struct Status {
     pub name: &'static str,
     /// Version, or what is missing.
     pub version: Result<String, String>,
+    /// The shared library that was loaded or looked for; an embedded engine has none.
+    pub library: Option<PathBuf>,
 }
 
 impl Registry {
@@ -63,6 +65,7 @@ impl Registry {
         let status = |engine: &Arc<dyn Engine>| Status {
             name: engine.name(),
             version: engine.version().map_err(|error| error.to_string()),
+            library: engine.library(),
         };
         self.engines.iter().map(status).collect()
     }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use sedge_graph::{Dim, Graph, Value};
 use sedge_tensor::{DType, Quantization, Tensor};
 
@@ -33,6 +35,11 @@ pub trait Engine: Send + Sync {
 
     /// The engine's version, when its library is there; else what is missing.
     fn version(&self) -> Result<String, LoadError>;
+
+    /// The shared library behind the engine, when it has one: as loaded, else as looked for.
+    fn library(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Loads a model. This may take long and allocates what the model needs; it must not be called
     /// on an async thread.

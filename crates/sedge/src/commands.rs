@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod doctor;
 pub(crate) mod infer;
 pub(crate) mod model;
 pub(crate) mod serve;

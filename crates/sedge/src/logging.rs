@@ -1,6 +1,6 @@
 //! Structured logs on standard error: for people on a terminal, JSON lines when asked for.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -19,7 +19,7 @@ pub(crate) enum LogFormat {
 /// `sedge_api=debug`, ...).
 pub(crate) fn install(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SEDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = crate::colour::shown(&io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Forgiving);
     match format {
         LogFormat::Text => log.with_ansi(colour).with_target(false).init(),

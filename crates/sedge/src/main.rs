@@ -4,8 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+mod colour;
 mod commands;
 mod config;
+mod doctor;
 mod drawings;
 mod logging;
 mod overrides;
@@ -14,6 +16,7 @@ mod ranges;
 mod table;
 #[cfg(feature = "otel")]
 mod traces;
+mod version;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,7 +25,8 @@ use clap::{Parser, Subcommand};
 
 /// Runs cloud-trained vision models at the edge.
 ///
-/// Exit codes: 0 all done, 1 something failed, 2 the command line was not understood.
+/// Exit codes: 0 all done, 1 something failed, 2 the command line was not understood. Colour is left
+/// out where there is no terminal and where NO_COLOR is set.
 #[derive(Debug, Parser)]
 #[command(name = "sedge", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
@@ -35,7 +39,8 @@ Examples:
   sedge infer mobilenet.tflite cat.jpg             what is in a picture
   sedge infer detector/ photos/ --draw marked/     boxes drawn into copies of all pictures
   sedge serve mobilenet.tflite                     the same over HTTP
-  sedge model inspect mobilenet.tflite             what the file knows about itself";
+  sedge model inspect mobilenet.tflite             what the file knows about itself
+  sedge doctor                                     whether this device has what Sedge needs";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -43,6 +48,7 @@ enum Command {
     Serve(commands::serve::Serve),
     #[command(subcommand)]
     Model(commands::model::Model),
+    Doctor(commands::doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Command::Infer(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Model(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads the results may stop when it has seen enough, as `head` does.
@@ -75,5 +82,6 @@ fn report(error: &anyhow::Error) {
 fn say(kind: &str, text: &str) {
     let text = text.replace(" Hint: ", "\nHint: ");
     let lines: Vec<_> = text.split('\n').map(table::printable).collect();
-    let _ = writeln!(logging::Forgiving, "{kind}: {}", lines.join("\n"));
+    let kind = colour::painted(&format!("{kind}:"), colour::BAD, colour::shown(&std::io::stderr()));
+    let _ = writeln!(logging::Forgiving, "{kind} {}", lines.join("\n"));
 }

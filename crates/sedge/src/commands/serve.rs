@@ -22,7 +22,7 @@ use crate::logging::{self, LogFormat};
 use crate::overrides::{Override, OverrideFlags};
 use crate::ranges;
 
-const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 /// Answer requests over HTTP
 ///
@@ -173,7 +173,7 @@ fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
 
 /// The addresses that `ADDRESS:PORT` means, IPv4 first: `localhost` is mostly both, and what is
 /// told to use it mostly tries 127.0.0.1.
-fn addresses(listen: &str) -> Result<Vec<SocketAddr>> {
+pub(crate) fn addresses(listen: &str) -> Result<Vec<SocketAddr>> {
     let mut addresses: Vec<SocketAddr> = listen
         .to_socket_addrs()
         .with_context(|| {

@@ -1,0 +1,57 @@
+//! The engines of this build, and whether their libraries are there.
+
+use sedge_engine::{Registry, Status};
+use serde_json::json;
+
+use super::{Context, Finding, State};
+
+const AREA: &str = "engines";
+
+const HOW_TO_GET_ONNXRUNTIME: &str = "only where the embedded engine is too slow: unpack \
+    onnxruntime's release for Linux (or pip install onnxruntime, apt install libonnxruntime1.21) \
+    and set SEDGE_ONNXRUNTIME=/path/to/libonnxruntime.so";
+
+pub(super) fn probe(_context: &Context) -> Vec<Finding> {
+    let named = std::env::var_os("SEDGE_ONNXRUNTIME").is_some_and(|path| !path.is_empty());
+    let statuses = Registry::new(None).status();
+    statuses.iter().map(|status| engine(status, named)).collect()
+}
+
+/// `named`: the user says where the library is, so that it must be there.
+fn engine(status: &Status, named: bool) -> Finding {
+    let library = status.library.as_ref().map(|path| path.display().to_string());
+    let data = |version: Option<&String>| json!({"version": version, "library": library});
+    match &status.version {
+        Ok(version) => {
+            let place = library.clone().unwrap_or_else(|| "embedded".into());
+            Finding::ok(AREA, status.name, format!("{version}, {place}")).with(data(Some(version)))
+        }
+        Err(error) if named => {
+            Finding::of_error(State::Problem, AREA, status.name, error, HOW_TO_GET_ONNXRUNTIME)
+                .with(data(None))
+        }
+        Err(_) => {
+            let hint = HOW_TO_GET_ONNXRUNTIME;
+            Finding::bad(State::Note, AREA, status.name, "not installed", hint).with(data(None))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_named_must_be_there() {
+        let status = Status {
+            name: "onnxruntime",
+            version: Err("engine is not available: no such file. Hint: name its library".into()),
+            library: Some("libonnxruntime.so".into()),
+        };
+        let found = engine(&status, true);
+        assert_eq!(found.state, State::Problem);
+        assert_eq!(found.value, "engine is not available: no such file.");
+        assert_eq!(found.hint.as_deref(), Some("name its library"));
+        assert_eq!(engine(&status, false).state, State::Note);
+    }
+}

@@ -1,0 +1,37 @@
+//! Every command as its users meet it: what it prints, where, and its exit code, when things go well
+//! and when they do not. What differs from machine to machine is left out of the snapshots.
+//!
+//! `INSTA_UPDATE=always cargo test -p sedge --test commands` writes them anew.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../program/mod.rs"]
+mod program;
+
+mod bundle;
+mod doctor;
+
+use std::process::Command;
+
+/// The program without what the environment of a test says about colour, width and engines.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = program::command(arguments);
+    for name in
+        ["COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SEDGE_ONNXRUNTIME", "XDG_DATA_HOME"]
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+#[allow(dead_code)]
+/// Everything a person sees of a run.
+fn seen(arguments: &[&str]) -> String {
+    let output = command(arguments).output().unwrap();
+    format!(
+        "$ sedge {}\n{}--- stderr\n{}--- exit code {}\n",
+        arguments.join(" "),
+        program::text(&output.stdout),
+        program::text(&output.stderr),
+        output.status.code().unwrap()
+    )
+}

@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod infer;
 pub(crate) mod model;
+pub(crate) mod sample;
 pub(crate) mod serve;
 
 use clap::ValueEnum;

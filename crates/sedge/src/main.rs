@@ -40,6 +40,7 @@ Examples:
   sedge infer detector/ photos/ --draw marked/     boxes drawn into copies of all pictures
   sedge serve mobilenet.tflite                     the same over HTTP
   sedge model inspect mobilenet.tflite             what the file knows about itself
+  sedge sample                                     two small models and pictures, to begin with
   sedge doctor                                     whether this device has what Sedge needs";
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,7 @@ enum Command {
     #[command(subcommand)]
     Model(commands::model::Model),
     Doctor(commands::doctor::Doctor),
+    Sample(commands::sample::Sample),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Sample(command) => command.run(),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads the results may stop when it has seen enough, as `head` does.

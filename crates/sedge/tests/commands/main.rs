@@ -9,6 +9,7 @@ mod program;
 
 mod bundle;
 mod doctor;
+mod sample;
 
 use std::process::Command;
 

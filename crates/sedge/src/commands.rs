@@ -1,7 +1,9 @@
 //! One file per command.
 
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod infer;
+pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod sample;
 pub(crate) mod serve;

@@ -21,7 +21,7 @@ mod version;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs cloud-trained vision models at the edge.
 ///
@@ -51,6 +51,8 @@ enum Command {
     Model(commands::model::Model),
     Doctor(commands::doctor::Doctor),
     Sample(commands::sample::Sample),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sample(command) => command.run(),
+        Command::Completions(command) => command.run(Cli::command()),
+        Command::Man(command) => command.run(Cli::command()),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads the results may stop when it has seen enough, as `head` does.
@@ -85,6 +89,7 @@ fn report(error: &anyhow::Error) {
 fn say(kind: &str, text: &str) {
     let text = text.replace(" Hint: ", "\nHint: ");
     let lines: Vec<_> = text.split('\n').map(table::printable).collect();
-    let kind = colour::painted(&format!("{kind}:"), colour::BAD, colour::shown(&std::io::stderr()));
+    let style = if kind == "error" { colour::BAD } else { colour::WARNING };
+    let kind = colour::painted(&format!("{kind}:"), style, colour::shown(&std::io::stderr()));
     let _ = writeln!(logging::Forgiving, "{kind} {}", lines.join("\n"));
 }

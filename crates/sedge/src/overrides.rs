@@ -2,7 +2,7 @@
 //! `--set` for all others.
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use sedge_package::{Origin, known_key, nearest_key};
 use toml::Value;
 
@@ -17,7 +17,7 @@ pub(crate) struct OverrideFlags {
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
     /// Labels: a file with one per line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     labels: Option<String>,
     /// Output index of the first label (1 when output 0 is a background class without a label)
     #[arg(long, allow_hyphen_values = true, value_name = "N")]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sedge_engine::Registry;
 use sedge_package::{Package, service_name};
@@ -24,11 +24,26 @@ const TOP_CLASSES: usize = 5;
 /// Commands that take longer than this show a progress bar on a terminal.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+const EXAMPLES: &str = "\
+Examples:
+  sedge infer mobilenet.tflite cat.jpg                    the five likeliest classes
+  sedge infer detector/ photos/ --threshold 0.6           objects in every picture of a directory
+  sedge infer detector/ street.jpg --draw marked/         boxes drawn into marked/street.png
+  sedge infer mobilenet.tflite cat.jpg --explain          what was done to the picture, and why
+  cat cat.jpg | sedge infer mobilenet.tflite - | jq .     one JSON document per picture
+  sedge infer model.onnx cat.jpg --color bgr --mean 104,117,123 --std 1
+
+Exit codes:
+  0  every picture was answered
+  1  the model could not be loaded, or a picture failed; the others were answered
+  2  the command line was not understood";
+
 /// Say what is in pictures
 ///
 /// MODEL is a model file (.tflite, .onnx), a package directory with a model.toml, or an archive of
 /// one. What nobody says about how the model wants its pictures is asked for, never guessed.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Infer {
     /// Model file, package directory or archive
     model: PathBuf,
@@ -45,7 +60,7 @@ pub(crate) struct Infer {
     #[arg(long, short = 't', value_name = "SCORE", value_parser = score, allow_hyphen_values = true)]
     threshold: Option<f32>,
     /// Write copies of the pictures with the results drawn into them
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     draw: Option<PathBuf>,
     /// Show where the time went
     #[arg(long)]

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Subcommand, ValueHint};
 use sedge_engine::{Registry, TensorInfo};
 use sedge_graph::statistics;
 use sedge_package::{Package, manifest_template};
@@ -14,10 +14,42 @@ use super::{Format, OUTPUT};
 use crate::overrides::OverrideFlags;
 use crate::table::{self, Align};
 
+const INSPECT: &str = "\
+Examples:
+  sedge model inspect mobilenet.tflite
+  sedge model inspect package/ --format json | jq .settings
+
+Exit codes:
+  0  shown
+  1  the model could not be read
+  2  the command line was not understood";
+
+const VALIDATE: &str = "\
+Examples:
+  sedge model validate package/
+  sedge model validate package.tar.gz --engine onnxruntime
+
+Exit codes:
+  0  every golden case holds
+  1  one does not, there is none, or the model could not be loaded
+  2  the command line was not understood";
+
+const INIT: &str = "\
+Examples:
+  sedge model init model.onnx                   writes model.toml beside it
+  sedge model init model.onnx --output -        shows it
+  sedge model init model.onnx --color rgb --mean 127.5 --std 127.5
+
+Exit codes:
+  0  written; what is still to be filled in is listed
+  1  the model could not be read, or model.toml is there already
+  2  the command line was not understood";
+
 /// Look into models and write manifests for them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
     /// Show format, operators, inputs, outputs, preprocessing and who said so
+    #[command(after_long_help = INSPECT)]
     Inspect {
         /// Model file, package directory or archive
         model: PathBuf,
@@ -28,6 +60,7 @@ pub(crate) enum Model {
         overrides: OverrideFlags,
     },
     /// Replay the package's golden cases: does it still give the right answer here?
+    #[command(after_long_help = VALIDATE)]
     Validate {
         /// Package directory or archive
         model: PathBuf,
@@ -36,8 +69,10 @@ pub(crate) enum Model {
         engine: String,
     },
     /// Write a model.toml with everything that is known, to fill in
+    #[command(after_long_help = INIT)]
     Init {
         /// Model file
+        #[arg(value_hint = ValueHint::FilePath)]
         model: PathBuf,
         /// Where to write it: a file, or - for standard output [default: model.toml beside the model]
         #[arg(long, short, value_name = "FILE")]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use sedge_engine::Registry;
 use sedge_package::{Package, service_name, validate_service_name};
 use sedge_service::{
@@ -24,12 +24,28 @@ use crate::ranges;
 
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
+const EXAMPLES: &str = "\
+Examples:
+  sedge serve mobilenet.tflite detector/           two services, named for their files
+  sedge serve mobilenet.tflite --name cats         one under another name
+  sedge serve mobilenet.tflite --listen 0.0.0.0:80 for other machines too
+  sedge serve --config sedge.toml                  services, engines and limits from a file
+
+  curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' \
+      http://127.0.0.1:8080/endpoints/cats/invocations
+
+Exit codes:
+  0  stopped by a signal, after what ran was finished
+  1  a model could not be loaded, or the address not listened on
+  2  the command line was not understood";
+
 /// Answer requests over HTTP
 ///
 /// Each model becomes a named service under POST /endpoints/NAME/invocations (SageMaker Runtime)
 /// and /v2/models/NAME (Open Inference Protocol). SIGTERM and SIGINT finish what runs and exit 0;
 /// so does SIGHUP when the terminal closes.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Serve {
     /// Model files, package directories or archives
     #[arg(required_unless_present = "config", conflicts_with = "config")]
@@ -38,7 +54,7 @@ pub(crate) struct Serve {
     #[arg(long, conflicts_with = "config")]
     name: Vec<String>,
     /// Configuration file (TOML) with a section for each service
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -2,14 +2,17 @@
 //! and when they do not. What differs from machine to machine is left out of the snapshots.
 //!
 //! `INSTA_UPDATE=always cargo test -p sedge --test commands` writes them anew.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../program/mod.rs"]
 mod program;
 
 mod bundle;
 mod doctor;
+mod help;
+mod mistakes;
 mod sample;
+mod shell;
 
 use std::process::Command;
 
@@ -24,7 +27,6 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-#[allow(dead_code)]
 /// Everything a person sees of a run.
 fn seen(arguments: &[&str]) -> String {
     let output = command(arguments).output().unwrap();

@@ -25,6 +25,9 @@ const MAX_CONNECTIONS: usize = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest wait for running requests at the end: the longest a request may take, and a little.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(65);
+/// Longest sleep of the timer, shorter than every wait here: a timer that ends before the thread
+/// would have woken anyway is one more system call, and every request sets some.
+const TICK: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,10 +46,12 @@ pub async fn serve(
     let (end, ending) = watch::channel(());
     let router = router.layer(Extension(Ending(ending)));
     let mut shutdown = pin!(shutdown);
+    let mut tick = tokio::time::interval(TICK);
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
+            _ = tick.tick() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
         match accepted {

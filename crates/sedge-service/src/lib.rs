@@ -14,6 +14,7 @@ mod explanation;
 mod golden;
 mod pipeline;
 mod prediction;
+mod queue;
 mod request;
 mod runner;
 mod service;

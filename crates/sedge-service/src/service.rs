@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use sedge_package::{NameError, validate_service_name};
 use tokio::sync::oneshot;
 
 use crate::events::summary;
+use crate::queue::{Queue, Refused};
 use crate::{
     Answered, Events, ModelInfo, Outcome, Payload, Request, Response, Runner, RunnerError,
     Statistics, Timings, TraceParent,
@@ -47,7 +47,7 @@ pub struct Service {
     name: String,
     runner: Arc<dyn Runner>,
     limits: Limits,
-    queue: Mutex<Option<SyncSender<Job>>>,
+    queue: Arc<Queue<Job>>,
     state: Arc<State>,
     events: Events,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -55,7 +55,6 @@ pub struct Service {
 
 #[derive(Default)]
 struct State {
-    waiting: AtomicUsize,
     stopping: AtomicBool,
     /// Moving average of what one request takes, in microseconds.
     typical_us: AtomicU64,
@@ -78,18 +77,24 @@ impl Service {
     ) -> Result<Self, ServicesError> {
         let name = name.into();
         validate_service_name(&name)?;
-        let (sender, receiver) = sync_channel(limits.queue.max(1));
-        let receiver = Arc::new(Mutex::new(receiver));
-        let state = Arc::new(State::default());
-        let mut threads = Vec::new();
+        let service = Self {
+            name,
+            runner,
+            limits,
+            queue: Arc::new(Queue::new(limits.queue)),
+            state: Arc::default(),
+            events,
+            threads: Mutex::default(),
+        };
         for index in 0..limits.instances.max(1) {
-            let (receiver, runner, state) = (receiver.clone(), runner.clone(), state.clone());
-            let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
-            let work = move || work(&receiver, &*runner, &state);
-            threads.push(thread.spawn(work).map_err(ServicesError::Thread)?);
+            let (queue, state) = (service.queue.clone(), service.state.clone());
+            let runner = service.runner.clone();
+            let thread = std::thread::Builder::new().name(format!("{}-{index}", service.name));
+            let thread = thread.spawn(move || work(&queue, &*runner, &state));
+            let thread = thread.map_err(ServicesError::Thread)?;
+            service.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
-        let (queue, threads) = (Mutex::new(Some(sender)), Mutex::new(threads));
-        Ok(Self { name, runner, limits, queue, state, events, threads })
+        Ok(service)
     }
 
     /// The service's name.
@@ -109,7 +114,7 @@ impl Service {
 
     /// Requests that wait for a thread now.
     pub fn waiting(&self) -> usize {
-        self.state.waiting.load(Ordering::Relaxed)
+        self.queue.len()
     }
 
     /// What it did since it began.
@@ -148,19 +153,17 @@ impl Service {
     }
 
     fn admit(&self, job: Job) -> Result<(), RunnerError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = queue.as_ref() else { return Err(RunnerError::Stopping) };
-        let waiting = self.state.waiting.fetch_add(1, Ordering::Relaxed);
-        self.state.statistics.admitted((waiting + 1).min(self.limits.queue));
-        queue.try_send(job).map_err(|error| {
-            self.state.waiting.fetch_sub(1, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(_) => {
-                    RunnerError::Overloaded { waiting, retry_after_s: self.retry_after_s(waiting) }
-                }
-                TrySendError::Disconnected(_) => RunnerError::Stopping,
+        match self.queue.push(job) {
+            Ok(waiting) => {
+                self.state.statistics.admitted(waiting);
+                Ok(())
             }
-        })
+            Err(Refused::Full(waiting)) => {
+                self.state.statistics.admitted(waiting);
+                Err(RunnerError::Overloaded { waiting, retry_after_s: self.retry_after_s(waiting) })
+            }
+            Err(Refused::Closed) => Err(RunnerError::Stopping),
+        }
     }
 
     /// When the queue should have room again: at least a second, as the header has no fractions.
@@ -174,12 +177,18 @@ impl Service {
     /// Stops admitting, answers what was admitted, and waits for the threads. Blocks.
     pub fn stop(&self) {
         self.state.stopping.store(true, Ordering::Relaxed);
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -246,11 +255,8 @@ impl Drop for Watch<'_> {
     }
 }
 
-fn work(receiver: &Mutex<Receiver<Job>>, runner: &dyn Runner, state: &State) {
-    loop {
-        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { request, admitted, deadline, reply }) = next else { return };
-        state.waiting.fetch_sub(1, Ordering::Relaxed);
+fn work(queue: &Queue<Job>, runner: &dyn Runner, state: &State) {
+    while let Some(Job { request, admitted, deadline, reply }) = queue.pop() {
         // Nobody waits for what is late or was given up.
         if reply.is_closed() || Instant::now() >= deadline {
             continue;

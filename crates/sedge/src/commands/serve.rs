@@ -121,11 +121,9 @@ impl Serve {
             options.max_body_bytes = mib.saturating_mul(1 << 20);
         }
         options.page_hosts = [config.page_hosts, self.page_host].concat();
-        // One thread per core would only take time from the inference threads.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(sedge_engine::available_threads().min(2))
-            .enable_all()
-            .build()?;
+        // One thread carries tens of thousands of requests a second, far more than any model
+        // answers; several would wake each other for every one of them.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let services = Arc::new(services);
         #[cfg(feature = "otel")]
         let traces = crate::traces::Traces::from_environment()?.map(Arc::new);

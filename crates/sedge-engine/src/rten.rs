@@ -8,7 +8,7 @@ use ::rten::{ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::TensorView;
 use rten_tensor::prelude::*;
 use sedge_graph::Graph;
-use sedge_tensor::{DType, Tensor};
+use sedge_tensor::{DType, Tensor, element_count};
 
 use crate::error::{EMBEDDED, contained};
 use crate::session::accept_all;
@@ -18,6 +18,10 @@ const NAME: &str = "rten";
 
 /// rten's version, as pinned by the workspace's lock file.
 const VERSION: &str = "0.27";
+
+/// Multiply-accumulates and elements below which a model is done before a second thread has woken, which then
+/// would only look for work and take time from others.
+const LEAST_SHARED_WORK: u64 = 1_000_000;
 
 /// rten by itself: quantised models run as floats between quantise and dequantise nodes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +53,8 @@ impl Engine for Rten {
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
         let Model::Graph(graph) = model;
-        self.load_in(Arc::new(ThreadPool::with_num_threads(options.threads.max(1))), graph)
+        let threads = if is_small(&graph) { 1 } else { options.threads.max(1) };
+        self.load_in(Arc::new(ThreadPool::with_num_threads(threads)), graph)
     }
 }
 
@@ -86,6 +91,14 @@ impl Rten {
             model,
         }))
     }
+}
+
+fn is_small(graph: &Graph) -> bool {
+    let elements = |value: &sedge_graph::Value| element_count(&value.fixed_shape()?);
+    let sum = graph.values().try_fold(0usize, |sum, (_, v)| sum.checked_add(elements(v)?));
+    let work = sedge_graph::statistics(graph).multiply_accumulates;
+    sum.is_some_and(|sum| (sum as u64) < LEAST_SHARED_WORK)
+        && work.is_some_and(|work| work < LEAST_SHARED_WORK)
 }
 
 impl Session for RtenSession {

@@ -95,10 +95,12 @@ async fn invoke(
     let inference_id = parts.headers.get(INFERENCE_ID).and_then(|value| value.to_str().ok());
     request.image = inference_id.map(str::to_owned);
     let answer = service.submit(request).await?;
-    let content = match form {
-        Form::Dialect => answer::dialect(&answer)?,
-        Form::Prediction { .. } => answer::prediction(&answer)?,
+    let size = answer.outputs.iter().map(|(_, tensor)| tensor.bytes().len()).sum();
+    let write = move || match form {
+        Form::Dialect => answer::dialect(&answer),
+        Form::Prediction { .. } => answer::prediction(&answer),
     };
+    let content = body::compute(size, write).await??;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form.media_type())),
         (VARIANT, HeaderValue::from_static("AllTraffic")),

@@ -1,6 +1,7 @@
-//! Predictions drawn into the picture they were made from.
+//! Predictions drawn into the picture they were made from, and charts of measurements.
 
 mod canvas;
+pub mod chart;
 mod encode;
 mod legend;
 mod palette;

@@ -21,7 +21,7 @@ mod resize;
 
 pub use decode::{DecodeError, DecodeLimits, decode, sniff};
 pub use decoders::{Decoder, DecoderError, Output, Selection};
-pub use draw::{DrawError, draw, encode_png};
+pub use draw::{DrawError, chart, draw, encode_png};
 pub use input::{Alpha, Color, Filter, ImageInput, Layout, Orientation, Resize};
 pub use picture::{Picture, PictureFormat};
 pub use placement::{Box2d, Placement};

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod colour;
 mod commands;
 mod config;
@@ -40,11 +41,13 @@ Examples:
   sedge infer detector/ photos/ --draw marked/     boxes drawn into copies of all pictures
   sedge serve mobilenet.tflite                     the same over HTTP
   sedge model inspect mobilenet.tflite             what the file knows about itself
+  sedge bench mobilenet.tflite cat.jpg             how fast it is here, and where the time goes
   sedge sample                                     two small models and pictures, to begin with
   sedge doctor                                     whether this device has what Sedge needs";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(commands::bench::Bench),
     Infer(commands::infer::Infer),
     Serve(commands::serve::Serve),
     #[command(subcommand)]
@@ -57,6 +60,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Bench(command) => command.run(),
         Command::Infer(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Model(command) => command.run(),

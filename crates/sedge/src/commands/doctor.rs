@@ -162,10 +162,12 @@ fn as_table(findings: &[Finding], colour: bool) -> String {
         }
         let state = format!("{:state_width$}", finding.state.name());
         let state = colour::painted(&state, style(finding.state), colour);
-        text.push_str(&format!("  {state}  {:name_width$}  {}\n", finding.name, finding.value));
+        // Names of models and paths come from outside.
+        let (name, value) = (table::printable(&finding.name), table::printable(&finding.value));
+        text.push_str(&format!("  {state}  {name:name_width$}  {value}\n"));
         if let Some(hint) = &finding.hint {
             let blanks = " ".repeat(state_width + name_width + 6);
-            text.push_str(&format!("{blanks}Hint: {hint}\n"));
+            text.push_str(&format!("{blanks}Hint: {}\n", table::printable(hint)));
         }
     }
     text.push_str(&format!("\n{}\n", summary(findings)));

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::bench::conduct::{Schedule, conduct};
@@ -25,7 +25,7 @@ const MOST_SECONDS: f64 = 600.0;
 /// happens on the machine meets all of them. Without pictures, a tensor of a fixed pattern is the
 /// input and inference alone is measured.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Bench {
     /// Model file, package directory or archive
     model: PathBuf,
@@ -54,7 +54,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value = "table")]
     format: Format,
     /// Draw latencies and throughput into a PNG file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     plot: Option<PathBuf>,
     /// Be the process that holds one variant (see `bench/README.md`)
     #[arg(long, value_name = "ENGINE:THREADS", hide = true)]
@@ -68,7 +68,12 @@ Examples:
   sedge bench mobilenet.tflite                           inference alone
   sedge bench detector/ photos/                          each stage from picture to boxes
   sedge bench model.onnx --engine native --engine onnxruntime --threads 1,2
-  sedge bench model.onnx --concurrency 1,2,4 --plot model.png";
+  sedge bench model.onnx --concurrency 1,2,4 --plot model.png
+
+Exit codes:
+  0  measured
+  1  a model or a picture could not be used, or a variant failed
+  2  the command line was not understood";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {

@@ -23,6 +23,8 @@ fn every_command_says_what_was_wrong_with_it() {
         ("inspect_picture", vec!["model", "inspect", CAT]),
         ("validate_none", vec!["model", "validate", "testdata/models/mnist"]),
         ("init_there", vec!["model", "init", "testdata/models/mnist"]),
+        ("bench_nothing", vec!["bench"]),
+        ("bench_model", vec!["bench", "no/such/model"]),
         ("doctor_format", vec!["doctor", "--format", "xml"]),
         ("doctor_log_alone", vec!["doctor", "--log", "sedge.log"]),
         ("sample_there", vec!["sample", "testdata"]),

@@ -168,7 +168,6 @@ function finding(one, index) {
 function box({ box_normalized: { xmin, ymin, xmax, ymax }, ...one }) {
   const label = make('span', {}, `${named(one)} ${score(one.score)}`);
   const element = make('div', { className: 'box' }, label);
-  if (xmin > 0.6) label.classList.add('right');
   const percent = (part) => `${part * 100}%`;
   Object.assign(element.style, {
     left: percent(xmin),
@@ -179,22 +178,25 @@ function box({ box_normalized: { xmin, ymin, xmax, ymax }, ...one }) {
   return element;
 }
 
-/** Puts each label where it is inside the picture and covers no other: above, inside or below. */
+const PLACES = ['', 'right', 'inside', 'inside right', 'below', 'below right'];
+
+/** Puts each label where it is inside the picture and covers no other, the best found first. */
 function spread() {
   const frame = at('boxes').getBoundingClientRect();
   const taken = [];
   const free = (one) =>
     one.top >= frame.top - 1 &&
     one.bottom <= frame.bottom + 1 &&
+    one.left >= frame.left - 3 &&
+    one.right <= frame.right + 3 &&
     !taken.some((other) =>
       one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom);
   for (const { firstChild: label } of [...at('boxes').children].reverse()) {
     const place = (where) => {
-      label.classList.remove('inside', 'below');
-      if (where) label.classList.add(where);
+      label.className = where;
       return free(label.getBoundingClientRect());
     };
-    if (!['', 'inside', 'below'].some(place)) place('inside');
+    if (!PLACES.some(place)) place('inside');
     taken.push(label.getBoundingClientRect());
   }
 }

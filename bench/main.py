@@ -24,7 +24,9 @@ def arguments():
     parser.add_argument("--quick", action="store_true",
                         help="a few minutes: does everything run? The figures mean nothing")
     parser.add_argument("--sedge", type=Path, help="the program, instead of building it")
-    parser.add_argument("--only", default=",".join(PARTS), help="some of " + ",".join(PARTS))
+    parser.add_argument("--only", default=",".join(PARTS),
+                        help="some of " + ",".join(PARTS) + "; the others keep their last results")
+    parser.add_argument("--rounds", type=int, help="turns of each runner instead of cases.toml's")
     parser.add_argument("--report", action="store_true",
                         help="only write the documents again, from results/latest.json")
     parser.add_argument("--work", type=Path, default=Path("target/bench"))
@@ -43,6 +45,8 @@ def chosen(cases, args):
 def measured(args):
     cases = tomllib.loads((HERE / "cases.toml").read_text())
     turn = {**cases, **(cases["quick"] if args.quick else {})}
+    if args.rounds:
+        turn["rounds"] = args.rounds
     http = {**cases["server"]}
     if args.quick:
         http.update(seconds=http["quick_seconds"], rounds=2)
@@ -59,9 +63,9 @@ def measured(args):
     if machine.is_busy(results["machine"]):
         note("warning: the machine is busy; the figures will not mean much")
     begun = time.monotonic()
-    for part in ("raw", "picture"):
+    for part in [part for part in ("raw", "picture") if part in parts]:
         results[part] = []
-        for case in wanted[part] if part in parts else []:
+        for case in wanted[part]:
             for threads in case.get("threads", cases["threads"]):
                 note(f"{part}: {case['name']}, {threads} threads")
                 results[part].append(inference.measure(case, runners, turn, threads))
@@ -97,10 +101,9 @@ def main():
     # A quick run shows that everything works; the documents keep the figures of a full one.
     out = args.work / "quick" if args.quick else Path("docs")
     latest = args.work / "quick.json" if args.quick else HERE / "results/latest.json"
-    if args.report:
-        results = json.loads(latest.read_text())
-    else:
-        results = measured(args)
+    results = json.loads(latest.read_text()) if latest.exists() else {}
+    if not args.report:
+        results.update(measured(args))
         latest.parent.mkdir(parents=True, exist_ok=True)
         latest.write_text(json.dumps(results, indent=1) + "\n")
     plots.draw(results, out / "performance")

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -16,14 +17,26 @@ pub(crate) enum LogFormat {
 }
 
 /// Installs the log for the process. `SEDGE_LOG` filters it (`info` by default, `debug`,
-/// `sedge_api=debug`, ...).
+/// `sedge_api=debug,warn`, ...).
 pub(crate) fn install(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("SEDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = crate::colour::shown(&io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Forgiving);
+    let asked = std::env::var("SEDGE_LOG").ok().filter(|asked| !asked.is_empty());
+    let (asked, mistake) = match asked.map(|asked| asked.parse::<Targets>()) {
+        None => (None, None),
+        Some(Ok(filter)) => (Some(filter), None),
+        Some(Err(mistake)) => (None, Some(mistake)),
+    };
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(|| Forgiving)
+        .with_target(false)
+        .with_ansi(crate::colour::shown(&io::stderr()));
+    let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Text => log.with_ansi(colour).with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
+        LogFormat::Text => registry.with(log).init(),
+        LogFormat::Json => registry.with(log.json().flatten_event(true)).init(),
+    }
+    if let Some(mistake) = mistake {
+        tracing::warn!("SEDGE_LOG is passed over: {mistake}. Hint: info, debug, sedge_api=debug");
     }
 }
 

@@ -1,10 +1,10 @@
 //! Importers: one module per source format, each writing the one graph.
 //!
-//! For: turning a model file's bytes into a [`sedge_graph::Graph`] and the [`Fact`]s the file
-//! states about its own use (labels, normalisation, ...). Not for: reading manifests, choosing
-//! engines or touching the disk.
+//! For: turning a model's files into a [`sedge_graph::Graph`] and the [`Fact`]s they state about
+//! their own use (labels, normalisation, ...). Not for: reading manifests, choosing engines or
+//! touching the disk: whoever calls hands in a [`Source`].
 //!
-//! Read [`import`] first, then [`Fact`].
+//! Read [`import`] first, then [`Source`] and [`Fact`].
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,12 @@ mod facts;
 mod flatbuffer;
 mod heads;
 mod onnx;
+mod source;
 pub mod tflite;
 
 pub use facts::Fact;
+pub use source::{Alone, Siblings, Source};
 
-use bytes::Bytes;
 use sedge_graph::Graph;
 
 /// Formats that can be imported.
@@ -28,8 +29,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// Recognises a format from a file's first bytes; the name plays no part.
-    pub fn sniff(bytes: &[u8]) -> Option<Self> {
+    /// Recognises the main file of a model by its first bytes, at least 16 where there are as many,
+    /// and by its name where they are no proof: a protobuf, or JSON, has no signature.
+    pub fn recognise(_name: &str, bytes: &[u8]) -> Option<Self> {
         // A FlatBuffer's identifier follows the root offset; TensorFlow Lite's is "TFL3".
         if bytes.get(4..8) == Some(b"TFL3") {
             return Some(Format::Tflite);
@@ -57,8 +59,10 @@ pub struct Imported {
     pub format: Format,
     /// The graph; weights share the file's bytes.
     pub graph: Graph,
-    /// What the file says about its own use.
+    /// What the files say about their own use.
     pub facts: Vec<Fact>,
+    /// Names of the other files that were read: with the main one, they are the model.
+    pub beside: Vec<String>,
 }
 
 /// Why a model file cannot be imported.
@@ -78,17 +82,18 @@ pub enum ImportError {
     Graph(#[from] sedge_graph::GraphError),
 }
 
-/// Imports a model file of any known format. `bytes` may be memory-mapped: weights are slices of
-/// it, not copies.
+/// Imports a model of any known format. Its bytes may be memory-mapped: weights are slices of them,
+/// not copies.
 ///
 /// # Errors
 /// Unknown formats, broken files, and operators that are not supported, named.
-pub fn import(bytes: &Bytes) -> Result<Imported, ImportError> {
-    let format = Format::sniff(bytes).ok_or(ImportError::UnknownFormat)?;
+pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
+    let bytes = &source.bytes;
+    let format = Format::recognise(source.name, bytes).ok_or(ImportError::UnknownFormat)?;
     let (mut graph, facts) = match format {
         Format::Tflite => tflite::import(bytes)?,
         Format::Onnx => onnx::import(bytes)?,
     };
     sedge_graph::passes::simplify(&mut graph)?;
-    Ok(Imported { format, graph, facts })
+    Ok(Imported { format, graph, facts, beside: source.taken() })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use sedge_graph::Graph;
-use sedge_import::{Format, ImportError, import, tflite};
+use sedge_import::{Format, ImportError, Source, import, tflite};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tflite_ops")
@@ -40,7 +40,8 @@ fn ops(graph: &Graph) -> Vec<&str> {
 #[test]
 fn every_case_is_imported() {
     for (name, bytes) in cases() {
-        let imported = import(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let imported =
+            import(&Source::alone(bytes.clone())).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(imported.format, Format::Tflite);
         assert!(!imported.graph.outputs.is_empty(), "{name}");
     }
@@ -48,7 +49,7 @@ fn every_case_is_imported() {
 
 #[test]
 fn quantised_operators_stand_between_dequantise_and_quantise() {
-    let graph = import(&case("conv_valid_stride2_relu6_i8")).unwrap().graph;
+    let graph = import(&Source::alone(case("conv_valid_stride2_relu6_i8"))).unwrap().graph;
     let ops = ops(&graph);
     let conv = ops.iter().position(|op| *op == "Conv").unwrap();
     // The quantised range implies the activation.
@@ -62,7 +63,7 @@ fn quantised_operators_stand_between_dequantise_and_quantise() {
 #[test]
 fn weights_are_shared_with_the_file_when_their_order_stays() {
     let bytes = case("fully_connected");
-    let graph = import(&bytes).unwrap().graph;
+    let graph = import(&Source::alone(bytes.clone())).unwrap().graph;
     let file = bytes.as_ptr_range();
     let shared = graph
         .values()
@@ -78,7 +79,7 @@ fn operators_without_a_translation_are_named() {
         ("HASHTABLE_SIZE", "HASHTABLE_SIZE (1)"),
         ("WHILE", "WHILE (1)"),
     ] {
-        let error = import(&case(&format!("refused/{file}"))).unwrap_err();
+        let error = import(&Source::alone(case(&format!("refused/{file}")))).unwrap_err();
         assert!(matches!(error, ImportError::Tflite(tflite::Error::Unsupported(_))), "{error}");
         assert!(error.to_string().ends_with(name), "{error}");
     }
@@ -113,8 +114,8 @@ fn damaged_files_are_refused_without_a_panic() {
                     _ => damaged[at].wrapping_add(1),
                 };
             }
-            let _ = import(&damaged.into());
+            let _ = import(&Source::alone(damaged));
         }
-        let _ = import(&bytes.slice(..random.below(bytes.len())));
+        let _ = import(&Source::alone(bytes.slice(..random.below(bytes.len()))));
     }
 }

@@ -16,15 +16,20 @@ const MAX_FILES: usize = 10_000;
 pub(crate) fn of_files(root: &Path, files: &[PathBuf]) -> Result<String, PackageError> {
     let mut lines = Vec::with_capacity(files.len());
     for file in files {
-        let relative = file.strip_prefix(root).unwrap_or(file);
-        let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
         let (size, digest) = digest(file)?;
-        lines.push(format!("{}\0{size}\0{digest}\n", parts.join("/")));
+        lines.push(format!("{}\0{size}\0{digest}\n", relative(root, file)));
     }
     lines.sort();
     let mut hasher = Sha256::new();
     lines.iter().for_each(|line| hasher.update(line));
     Ok(hex(&hasher.finalize()))
+}
+
+/// The path of a file below `root`, with `/`.
+pub(crate) fn relative(root: &Path, file: &Path) -> String {
+    let relative = file.strip_prefix(root).unwrap_or(file);
+    let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
 }
 
 /// Every regular file below a directory.

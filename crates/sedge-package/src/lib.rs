@@ -8,6 +8,7 @@
 
 mod archive;
 mod check;
+mod directory;
 mod error;
 mod identity;
 mod init;

@@ -104,7 +104,7 @@ fn is_model(path: &Path) -> bool {
     }
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     // A protobuf has no signature, so that other small files could look like one.
-    match Format::sniff(&head) {
+    match Format::recognise(&path.to_string_lossy(), &head) {
         Some(Format::Onnx) => extension == "onnx",
         Some(_) => true,
         None => false,

@@ -2,14 +2,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use sedge_graph::Graph;
-use sedge_import::Format;
+use sedge_import::{Format, Source};
 use sedge_vision::decoders::parse_anchors;
 use sedge_vision::{Decoder, ImageInput, Labels};
 use toml::{Table, Value};
 
 use crate::archive::Unpacked;
+use crate::directory::{Directory, map};
 use crate::locate::{Located, MANIFEST, locate, only_model};
 use crate::manifest::{is_inside, section};
 use crate::{
@@ -131,7 +131,8 @@ impl Package {
         if bytes.is_empty() {
             return Err(PackageError::Empty(file));
         }
-        let imported = sedge_import::import(&bytes)
+        let directory = Directory::around(&file);
+        let imported = sedge_import::import(&Source::new(&directory.main, bytes, &directory))
             .map_err(|error| PackageError::Import { path: file.clone(), error })?;
         let mut settings = Settings::default();
         for fact in imported.facts {
@@ -143,7 +144,10 @@ impl Package {
                 settings.set_table(&manifest.table, &Origin::Manifest);
                 identity::files_below(&root)?
             }
-            None => vec![file.clone()],
+            None => {
+                let beside = imported.beside.iter().map(|name| directory.path(name));
+                std::iter::once(file.clone()).chain(beside).collect()
+            }
         };
         for (key, value, origin) in overrides {
             // The kind first: it clears the parameters of another decoder.
@@ -477,19 +481,6 @@ fn read_text(path: &Path, most: u64) -> Result<String, PackageError> {
         Ok(text)
     };
     read().map_err(|error| PackageError::Read { path: path.to_owned(), error })
-}
-
-/// Maps a model file into memory, so that its weights are shared with the page cache.
-fn map(path: &Path) -> Result<Bytes, PackageError> {
-    let read = |error| PackageError::Read { path: path.to_owned(), error };
-    let file = File::open(path).map_err(read)?;
-    if file.metadata().map_err(read)?.len() == 0 {
-        return Ok(Bytes::new());
-    }
-    // SAFETY: a package is never written to after it is made (its identity is its content); whoever
-    // truncates a mapped model breaks that rule and gets a bus error, not undefined values here.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
-    Ok(Bytes::from_owner(map))
 }
 
 /// A table of the settings that are known, laid out like `model.toml`, without the list indices'

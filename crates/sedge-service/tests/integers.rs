@@ -94,7 +94,7 @@ fn input(folder: &Path, case: &Value) -> Tensor {
 
 fn load(file: &str) -> Box<dyn Session> {
     let file = std::fs::read(testdata().join("models").join(file)).unwrap();
-    let graph = sedge_import::import(&file.into()).unwrap().graph;
+    let graph = sedge_import::import(&sedge_import::Source::alone(file)).unwrap().graph;
     let engine = Registry::new(None).engine("native").unwrap();
     engine.load(Model::Graph(graph), &LoadOptions { threads: 2 }).unwrap()
 }

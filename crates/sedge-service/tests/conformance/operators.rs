@@ -45,7 +45,8 @@ pub(crate) fn run(engine: &str, testdata: &Path) -> (usize, Vec<String>) {
 
 fn one(case: &Operator, engine: &str, registry: &Registry, directory: &Path) -> Result<(), String> {
     let file = std::fs::read(directory.join(format!("{}.tflite", case.name))).unwrap();
-    let imported = sedge_import::import(&file.into()).map_err(|e| e.to_string())?;
+    let imported =
+        sedge_import::import(&sedge_import::Source::alone(file)).map_err(|e| e.to_string())?;
     let engine = registry.engine(engine).map_err(|e| e.to_string())?;
     let session = engine.load(Model::Graph(imported.graph), &LoadOptions::default());
     let session = session.map_err(|e| e.to_string())?;

@@ -54,7 +54,7 @@ fn replay(
     registry: &Registry,
     read: &mut impl FnMut(&str) -> Vec<u8>,
 ) -> Outcome {
-    let model = sedge_import::import(&read(&case.model).into());
+    let model = sedge_import::import(&sedge_import::Source::alone(read(&case.model)));
     let model = match model {
         Ok(imported) => Model::Graph(imported.graph),
         Err(error) => return Outcome::Refused(error.to_string()),

@@ -41,7 +41,9 @@ pub(crate) fn refused(error: ExpandError) -> LoadError {
 /// A graph as ONNX bytes with its large weights apart, so that they are copied once.
 #[cfg(feature = "rten")]
 pub(crate) fn with_weights_apart(graph: &Graph) -> (Vec<u8>, Vec<u8>) {
-    onnx::write_with(graph, &onnx::WriteOptions { external: Some(WEIGHTS.into()) })
+    let options = onnx::WriteOptions { external: Some(WEIGHTS.into()) };
+    let (model, weights) = onnx::write_with(graph, &options);
+    (model, weights.to_vec())
 }
 
 /// A graph as one ONNX file.

@@ -2,11 +2,13 @@
 
 mod proto;
 mod read;
+mod tensor;
 mod upgrade;
 mod write;
 
-pub use read::{ReadError, read};
-pub use write::{WriteOptions, write, write_with};
+pub use read::{ReadError, read, read_with};
+pub use tensor::ReadSibling;
+pub use write::{SideFile, WriteOptions, write, write_with};
 
 use sedge_tensor::DType;
 

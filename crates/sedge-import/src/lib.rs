@@ -16,6 +16,7 @@ mod source;
 pub mod tflite;
 
 pub use facts::Fact;
+pub use onnx::{MAX_SETTINGS_BYTES, SETTINGS};
 pub use source::{Alone, Siblings, Source};
 
 use sedge_graph::Graph;
@@ -92,7 +93,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
     let format = Format::recognise(source.name, bytes).ok_or(ImportError::UnknownFormat)?;
     let (mut graph, facts) = match format {
         Format::Tflite => tflite::import(bytes)?,
-        Format::Onnx => onnx::import(bytes)?,
+        Format::Onnx => onnx::import(source)?,
     };
     sedge_graph::passes::simplify(&mut graph)?;
     Ok(Imported { format, graph, facts, beside: source.taken() })

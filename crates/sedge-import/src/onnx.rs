@@ -1,17 +1,26 @@
 //! ONNX: the graph is read by `sedge-graph`; here is what the file says about its own use.
 
+mod quantization;
+
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use sedge_graph::{Graph, onnx};
 use toml::{Table, Value};
 
-use crate::{Fact, heads};
+use crate::{Fact, Source, heads};
 
-/// Reads an ONNX file and what its metadata states.
-pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), onnx::ReadError> {
-    let mut graph = onnx::read(bytes)?;
+/// Metadata key under which a model that Sedge converted says everything that was known about its
+/// use: the text of a `model.toml`.
+pub const SETTINGS: &str = "sedge.settings";
+
+/// Largest text that is read from [`SETTINGS`]; it takes some ten times its size to parse.
+pub const MAX_SETTINGS_BYTES: usize = 1 << 20;
+
+/// Reads an ONNX file, with the weights it keeps in files beside it, and what its metadata states.
+pub(crate) fn import(source: &Source<'_>) -> Result<(Graph, Vec<Fact>), onnx::ReadError> {
+    let mut graph = onnx::read_with(&source.bytes, &|name| source.read(name))?;
     sedge_graph::shapes::fold(&mut graph);
+    quantization::state(&mut graph);
     let mut facts = heads::input_facts(&graph);
     facts.extend(heads::head_facts(&graph));
     facts.extend(standard_image_facts(&graph.metadata));
@@ -19,7 +28,53 @@ pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), onnx::ReadErro
         Some(yolo) => facts.extend(yolo.facts()),
         None => facts.extend(label_facts(&graph.metadata)),
     }
+    if let Some(text) = graph.metadata.remove(SETTINGS) {
+        facts.extend(embedded_facts(&text));
+    }
     Ok((graph, facts))
+}
+
+/// What a conversion wrote down: the sections that say how a model is used, without the keys that
+/// name files. Text that is no TOML says nothing; wrong values are found with all others.
+fn embedded_facts(text: &str) -> Vec<Fact> {
+    let parsed = (text.len() <= MAX_SETTINGS_BYTES).then(|| text.parse::<Table>().ok());
+    let Some(mut table) = parsed.flatten() else { return Vec::new() };
+    let mut facts = Vec::new();
+    if let Some(kind) = table.get("decoder").and_then(|decoder| decoder.get("kind")) {
+        // First: it takes the place of what another decoder would say.
+        facts.push(Fact::new("decoder.kind", kind.clone(), EMBEDDED));
+    }
+    for section in ["model", "decoder", "input"] {
+        if let Some(value) = table.remove(section) {
+            leaves(section, value, &mut facts);
+        }
+    }
+    let names_files = |fact: &Fact| match fact.key.as_str() {
+        "model.files" | "decoder.anchor_file" => true,
+        "model.labels" => !fact.value.is_array(),
+        _ => false,
+    };
+    facts.retain(|fact| !names_files(fact));
+    facts
+}
+
+const EMBEDDED: &str = "ONNX metadata 'sedge.settings'";
+
+/// Every value below a dotted key; entries of a list of tables go by their index.
+fn leaves(key: &str, value: Value, facts: &mut Vec<Fact>) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                leaves(&format!("{key}.{name}"), value, facts);
+            }
+        }
+        Value::Array(entries) if key == "input" => {
+            for (index, entry) in entries.into_iter().enumerate() {
+                leaves(&format!("{key}.{index}"), entry, facts);
+            }
+        }
+        leaf => facts.push(Fact::new(key, leaf, EMBEDDED)),
+    }
 }
 
 /// The image keys of the ONNX specification ("MetadataProps.md").
@@ -215,6 +270,26 @@ mod tests {
             assert_eq!(parse_labels(text).unwrap(), ["person", "bi'cycle"], "{text}");
         }
         assert_eq!(parse_labels("person"), None);
+    }
+
+    #[test]
+    fn embedded_settings_are_facts_but_name_no_files() {
+        let text = "[model]\nlabels = '/etc/passwd'\nfiles = ['x']\nlabel_offset = 1\n\
+            [[input]]\nmean = [1.0]\n[decoder]\nactivation = 'none'\nkind = 'classes'\n\
+            [golden]\nx = 1\n";
+        let facts = embedded_facts(text);
+        let keys: Vec<_> = facts.iter().map(|fact| fact.key.as_str()).collect();
+        assert_eq!(
+            keys,
+            [
+                "decoder.kind",
+                "model.label_offset",
+                "decoder.activation",
+                "decoder.kind",
+                "input.0.mean"
+            ]
+        );
+        assert!(embedded_facts("no toml").is_empty());
     }
 
     fn yolo(shape: [usize; 3], task: &str) -> Table {

@@ -2,8 +2,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use prost::Message;
-use sedge_tensor::{DType, Tensor};
+use sedge_tensor::Tensor;
 
+use super::tensor::{ReadSibling, Tensors, four_bits};
 use super::{dtype_of, proto, upgrade};
 use crate::{Attribute, Dim, Graph, GraphError, Node, OPSET, Value};
 
@@ -51,15 +52,24 @@ pub enum ReadError {
     Graph(#[from] GraphError),
 }
 
-/// Reads an ONNX model of operator set 7 or newer into the pinned operator set.
-///
-/// Weights stored as raw data share `bytes`. Initialisers that are also listed as inputs (files
-/// before IR version 4) are constants, not inputs.
+/// Reads an ONNX model of operator set 7 or newer, whose weights are all inside, into the pinned
+/// operator set.
 ///
 /// # Errors
-/// Files that are not ONNX, hold unreadable tensors, or use functions, sparse weights or external
-/// data.
+/// As [`read_with`], and weights that lie in another file.
 pub fn read(bytes: &Bytes) -> Result<Graph, ReadError> {
+    read_with(bytes, &|_| Err(std::io::ErrorKind::NotFound.into()))
+}
+
+/// Reads an ONNX model of operator set 7 or newer into the pinned operator set. `sibling` gives the
+/// content of files beside it, where models keep large weights.
+///
+/// Weights stored as raw data share `bytes`, those of other files share theirs. Initialisers that
+/// are also listed as inputs (files before IR version 4) are constants, not inputs.
+///
+/// # Errors
+/// Files that are not ONNX, hold unreadable tensors, or use functions or sparse weights.
+pub fn read_with(bytes: &Bytes, sibling: ReadSibling<'_>) -> Result<Graph, ReadError> {
     let model = proto::Model::decode(bytes.clone())?;
     let source = model.graph.ok_or(ReadError::NoGraph)?;
     if let Some(function) = model.functions.first() {
@@ -71,7 +81,7 @@ pub fn read(bytes: &Bytes) -> Result<Graph, ReadError> {
     if opset < OLDEST_OPSET {
         return Err(ReadError::OldOpset(opset));
     }
-    let mut graph = read_graph(source)?;
+    let mut graph = read_graph(source, &mut Tensors::new(sibling))?;
     graph.metadata =
         model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
     let mut note = |key: &str, value: String| {
@@ -92,7 +102,7 @@ pub fn read(bytes: &Bytes) -> Result<Graph, ReadError> {
     Ok(graph)
 }
 
-fn read_graph(source: proto::Graph) -> Result<Graph, ReadError> {
+fn read_graph(source: proto::Graph, tensors: &mut Tensors<'_>) -> Result<Graph, ReadError> {
     if !source.sparse_initializer.is_empty() {
         return Err(ReadError::Unsupported("sparse weights".into()));
     }
@@ -101,7 +111,7 @@ fn read_graph(source: proto::Graph) -> Result<Graph, ReadError> {
     for tensor in source.initializer {
         let name = tensor.name.clone();
         let small = four_bits(tensor.data_type).is_some();
-        let tensor = read_tensor(tensor)?;
+        let tensor = tensors.read(tensor)?;
         let id = graph.add_constant(name, tensor);
         if small {
             of_4_bits.insert(id);
@@ -121,7 +131,7 @@ fn read_graph(source: proto::Graph) -> Result<Graph, ReadError> {
         }
     }
     for node in source.node {
-        read_node(&mut graph, node)?;
+        read_node(&mut graph, node, tensors)?;
     }
     // As weights they are the same numbers in eight bits; what is rounded to them would differ.
     let rounds = |node: &&Node| {
@@ -140,7 +150,11 @@ fn read_graph(source: proto::Graph) -> Result<Graph, ReadError> {
     Ok(graph)
 }
 
-fn read_node(graph: &mut Graph, source: proto::Node) -> Result<(), ReadError> {
+fn read_node(
+    graph: &mut Graph,
+    source: proto::Node,
+    tensors: &mut Tensors<'_>,
+) -> Result<(), ReadError> {
     let mut node = Node {
         name: source.name,
         op: source.op_type,
@@ -156,7 +170,8 @@ fn read_node(graph: &mut Graph, source: proto::Node) -> Result<(), ReadError> {
     node.outputs = source.output.into_iter().map(&mut value).collect();
     for attribute in source.attribute {
         let name = attribute.name.clone();
-        node.attributes.insert(name, read_attribute(attribute, &node.name, &node.op)?);
+        let attribute = read_attribute(attribute, &node, tensors)?;
+        node.attributes.insert(name, attribute);
     }
     // A constant is a constant, however it is spelled.
     if node.is("Constant") {
@@ -191,7 +206,11 @@ fn constant_value(node: &Node) -> Result<Tensor, ReadError> {
     })
 }
 
-fn read_attribute(source: proto::Attribute, node: &str, op: &str) -> Result<Attribute, ReadError> {
+fn read_attribute(
+    source: proto::Attribute,
+    node: &Node,
+    tensors: &mut Tensors<'_>,
+) -> Result<Attribute, ReadError> {
     let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
     // Files of IR version 1 and some hand-made ones leave the kind out.
     let kind = match source.kind {
@@ -209,15 +228,15 @@ fn read_attribute(source: proto::Attribute, node: &str, op: &str) -> Result<Attr
         1 => Attribute::Float(source.f),
         2 => Attribute::Int(source.i),
         3 => Attribute::String(text(source.s)),
-        4 => Attribute::Tensor(read_tensor(source.t.unwrap_or_default())?),
-        5 => Attribute::Graph(Box::new(read_graph(source.g.unwrap_or_default())?)),
+        4 => Attribute::Tensor(tensors.read(source.t.unwrap_or_default())?),
+        5 => Attribute::Graph(Box::new(read_graph(source.g.unwrap_or_default(), tensors)?)),
         6 => Attribute::Floats(source.floats),
         7 => Attribute::Ints(source.ints),
         8 => Attribute::Strings(source.strings.into_iter().map(text).collect()),
         kind => {
             return Err(ReadError::Node {
-                node: node.to_owned(),
-                op: op.to_owned(),
+                node: node.name.clone(),
+                op: node.op.clone(),
                 problem: format!("attribute '{}' has the unsupported kind {kind}", source.name),
             });
         }
@@ -239,98 +258,9 @@ fn read_value(source: proto::ValueInfo) -> Value {
     }
 }
 
-/// The 8-bit type that holds the numbers of a 4-bit one (`UINT4`, `INT4`).
-fn four_bits(data_type: i32) -> Option<DType> {
-    match data_type {
-        21 => Some(DType::U8),
-        22 => Some(DType::I8),
-        _ => None,
-    }
-}
-
-/// Two numbers a byte, the lower half first.
-fn unpack(packed: &[u8], dtype: DType, count: usize) -> Vec<u8> {
-    let halves = packed.iter().flat_map(|&byte| [byte & 0xf, byte >> 4]);
-    let extended = |half: u8| match dtype {
-        DType::I8 => ((half << 4) as i8 >> 4) as u8,
-        _ => half,
-    };
-    halves.take(count).map(extended).collect()
-}
-
-fn read_tensor(source: proto::Tensor) -> Result<Tensor, ReadError> {
-    let name = source.name.clone();
-    let problem = |problem: String| ReadError::Tensor { name: name.clone(), problem };
-    let dtype = four_bits(source.data_type)
-        .or_else(|| dtype_of(source.data_type.into()))
-        .ok_or_else(|| problem(format!("element type {} is not supported", source.data_type)))?;
-    let shape: Vec<usize> = source
-        .dims
-        .iter()
-        .map(|&n| usize::try_from(n).map_err(|_| problem(format!("dimension {n} is negative"))))
-        .collect::<Result<_, _>>()?;
-    if source.data_location == 1 || !source.external_data.is_empty() {
-        return Err(problem(
-            "its data is in another file, which is not supported yet. \
-             Hint: save the model with its weights inside (onnx.save_model without external data)"
-                .into(),
-        ));
-    }
-    let narrow = |bits: fn(i32) -> Vec<u8>| -> Vec<u8> {
-        source.int32_data.iter().copied().flat_map(bits).collect()
-    };
-    if let Some(dtype) = four_bits(source.data_type) {
-        let packed = source.raw_data.unwrap_or_else(|| narrow(|x| vec![x as u8]).into());
-        let count = shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
-        let bytes = unpack(&packed, dtype, count.unwrap_or(usize::MAX));
-        return Tensor::from_bytes(dtype, shape, bytes.into()).map_err(|e| problem(e.to_string()));
-    }
-    let bytes: Bytes = match source.raw_data {
-        Some(raw) if dtype != DType::String => raw,
-        _ => match dtype {
-            DType::F32 => Tensor::vector(source.float_data).shared_bytes(),
-            DType::F64 => Tensor::vector(source.double_data).shared_bytes(),
-            DType::I64 => Tensor::vector(source.int64_data).shared_bytes(),
-            DType::I32 => Tensor::vector(source.int32_data).shared_bytes(),
-            DType::U64 => Tensor::vector(source.uint64_data).shared_bytes(),
-            DType::U32 => Tensor::vector(source.uint64_data.iter().map(|&x| x as u32).collect())
-                .shared_bytes(),
-            DType::U8 | DType::I8 | DType::Bool => narrow(|x| vec![x as u8]).into(),
-            DType::U16 | DType::I16 | DType::F16 | DType::Bf16 => {
-                narrow(|x| (x as u16).to_le_bytes().to_vec()).into()
-            }
-            DType::String => {
-                return Tensor::from_strings(shape, source.string_data)
-                    .map_err(|e| problem(e.to_string()));
-            }
-        },
-    };
-    Tensor::from_bytes(dtype, shape, bytes).map_err(|e| problem(e.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn four_bit(data_type: i32, packed: &[u8]) -> proto::Tensor {
-        proto::Tensor {
-            name: "small".into(),
-            dims: vec![3],
-            data_type,
-            raw_data: Some(packed.to_vec().into()),
-            ..proto::Tensor::default()
-        }
-    }
-
-    #[test]
-    fn numbers_of_4_bits_are_read_into_8() {
-        // Two a byte, the lower half first; the last half is padding.
-        let signed = read_tensor(four_bit(22, &[0x8f, 0x07])).unwrap();
-        assert_eq!((signed.dtype(), signed.to_i64()), (DType::I8, Some(vec![-1, -8, 7])));
-        let unsigned = read_tensor(four_bit(21, &[0x8f, 0x07])).unwrap();
-        assert_eq!((unsigned.dtype(), unsigned.to_i64()), (DType::U8, Some(vec![15, 8, 7])));
-        assert!(read_tensor(four_bit(22, &[0x8f])).is_err());
-    }
 
     #[test]
     fn activations_of_4_bits_are_refused() {
@@ -343,10 +273,17 @@ mod tests {
         };
         let graph = proto::Graph {
             node: vec![node],
-            initializer: vec![four_bit(22, &[0, 0])],
+            initializer: vec![proto::Tensor {
+                name: "small".into(),
+                dims: vec![3],
+                data_type: 22,
+                raw_data: Some(vec![0, 0].into()),
+                ..proto::Tensor::default()
+            }],
             ..proto::Graph::default()
         };
-        let error = read_graph(graph).unwrap_err().to_string();
+        let error =
+            read_graph(graph, &mut Tensors::new(&|_| unreachable!())).unwrap_err().to_string();
         assert!(error.contains("'rounding' (QuantizeLinear): activations of 4 bits"), "{error}");
     }
 }

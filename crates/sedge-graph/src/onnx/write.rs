@@ -1,3 +1,5 @@
+use std::io::{self, Write};
+
 use bytes::Bytes;
 use prost::Message;
 use sedge_tensor::{DType, Tensor};
@@ -26,14 +28,63 @@ pub struct WriteOptions {
     pub external: Option<String>,
 }
 
+/// The large weights of a written model, to be stored under the name that
+/// [`WriteOptions::external`] gave. They are shared with the graph until they are written out.
+#[derive(Clone, Debug, Default)]
+pub struct SideFile {
+    weights: Vec<(usize, Tensor)>,
+    length: usize,
+}
+
+impl SideFile {
+    /// True when every weight is small enough for the model file itself.
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    /// Bytes of the file.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Writes the file, weight by weight.
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut at = 0;
+        for (offset, tensor) in &self.weights {
+            out.write_all(&[0; EXTERNAL_ALIGNMENT][..offset - at])?;
+            out.write_all(tensor.bytes())?;
+            at = offset + tensor.bytes().len();
+        }
+        Ok(())
+    }
+
+    /// The file in memory.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.length);
+        for (offset, tensor) in &self.weights {
+            bytes.resize(*offset, 0);
+            bytes.extend_from_slice(tensor.bytes());
+        }
+        bytes
+    }
+
+    /// Takes a weight in; gives the offset of its first byte.
+    fn push(&mut self, tensor: &Tensor) -> usize {
+        let offset = self.length.next_multiple_of(EXTERNAL_ALIGNMENT);
+        self.length = offset + tensor.bytes().len();
+        self.weights.push((offset, tensor.clone()));
+        offset
+    }
+}
+
 /// A graph as one self-contained ONNX file.
 pub fn write(graph: &Graph) -> Vec<u8> {
     write_with(graph, &WriteOptions::default()).0
 }
 
-/// A graph as an ONNX file and, when asked for, the bytes of its side file of weights.
-pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, Vec<u8>) {
-    let mut writer = Writer { options, external: Vec::new() };
+/// A graph as an ONNX file and, when asked for, its side file of weights.
+pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, SideFile) {
+    let mut writer = Writer { options, external: SideFile::default() };
     let domains = ["", SEDGE_DOMAIN, "com.microsoft"];
     let used = |domain: &str| domain.is_empty() || has_node(graph, &|n| n.domain == domain);
     let young = |(op, _): &&(&str, i64)| has_node(graph, &|node| node.is(op));
@@ -72,7 +123,7 @@ fn has_node(graph: &Graph, is: &dyn Fn(&Node) -> bool) -> bool {
 
 struct Writer<'o> {
     options: &'o WriteOptions,
-    external: Vec<u8>,
+    external: SideFile,
 }
 
 impl Writer<'_> {
@@ -128,7 +179,7 @@ impl Writer<'_> {
             Attribute::Tensor(value) => {
                 // Attribute tensors stay inside: some readers look for external data only in weights.
                 let inline = WriteOptions::default();
-                let mut writer = Writer { options: &inline, external: Vec::new() };
+                let mut writer = Writer { options: &inline, external: SideFile::default() };
                 (out.kind, out.t) = (4, Some(writer.tensor(String::new(), value)));
             }
             Attribute::Graph(value) => (out.kind, out.g) = (5, Some(self.graph(value))),
@@ -152,9 +203,7 @@ impl Writer<'_> {
         match (&self.options.external, tensor.dtype()) {
             (_, DType::String) => out.string_data = tensor.strings().to_vec(),
             (Some(file), _) if tensor.bytes().len() >= EXTERNAL_FROM_BYTES => {
-                let offset = self.external.len().next_multiple_of(EXTERNAL_ALIGNMENT);
-                self.external.resize(offset, 0);
-                self.external.extend_from_slice(tensor.bytes());
+                let offset = self.external.push(tensor);
                 out.data_location = 1;
                 out.external_data = [
                     ("location", file.clone()),

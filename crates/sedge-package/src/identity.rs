@@ -55,7 +55,8 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, PackageError> {
     Ok(files)
 }
 
-fn digest(path: &Path) -> Result<(u64, String), PackageError> {
+/// Size and sha256 of a file.
+pub(crate) fn digest(path: &Path) -> Result<(u64, String), PackageError> {
     let read = |error| PackageError::Read { path: path.to_owned(), error };
     let mut file = File::open(path).map_err(read)?;
     let mut hasher = Sha256::new();

@@ -8,7 +8,9 @@
 
 mod archive;
 mod check;
+mod convert;
 mod directory;
+mod draft;
 mod error;
 mod identity;
 mod init;
@@ -20,11 +22,13 @@ mod npz;
 mod open;
 mod settings;
 
+pub use convert::{ConvertOptions, Converted};
+pub use draft::{Draft, WriteError};
 pub use error::{Incomplete, Missing, PackageError};
 pub use init::manifest_template;
 pub use keys::{KEYS, Key, known_key, nearest_key};
 pub use manifest::{Golden, Manifest, ModelSection, Task, Tolerance};
 pub use names::{NameError, service_name, validate_service_name};
-pub use npz::{parse_npy, read_npz};
+pub use npz::{parse_npy, read_npz, write_npz};
 pub use open::{InputSpec, Package};
 pub use settings::{Origin, Setting, Settings};

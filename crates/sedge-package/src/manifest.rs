@@ -3,7 +3,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::{PackageError, nearest_key};
+use crate::{KEYS, PackageError, Settings, nearest_key};
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,9 +183,72 @@ fn unknown(section: &str, key: &str, known: &[&str]) -> PackageError {
     PackageError::UnknownKey { key: dotted, hint }
 }
 
+/// The text of a manifest: sections and keys in their usual order.
+pub(crate) fn manifest_text(settings: &Settings, files: &[&str], golden: &[Golden]) -> String {
+    let mut model = settings.table("model");
+    let files: Vec<Value> = files.iter().copied().map(Value::from).collect();
+    model.insert("files".into(), files.into());
+    let mut text = "schema = 1\n".to_owned();
+    write_section(&mut text, "[model]", "model", &model);
+    for input in settings.list("input").into_iter().flatten() {
+        if let Value::Table(input) = input {
+            write_section(&mut text, "[[input]]", "input", &input);
+        }
+    }
+    let decoder = settings.table("decoder");
+    if !decoder.is_empty() {
+        write_section(&mut text, "[decoder]", "decoder", &decoder);
+    }
+    for Golden { image, tensors, expected, tolerance } in golden {
+        text.push_str("\n[[golden]]\n");
+        for (key, file) in
+            [("image", image), ("tensors", tensors), ("expected", &Some(expected.clone()))]
+        {
+            text.extend(file.clone().map(|file| format!("{key} = {}\n", Value::from(file))));
+        }
+        let Tolerance { relative, absolute, quantisation_steps } = tolerance;
+        let tolerance = match quantisation_steps {
+            Some(steps) => format!("{{ quantisation_steps = {steps} }}"),
+            None => format!("{{ relative = {relative:?}, absolute = {absolute:?} }}"),
+        };
+        text.push_str(&format!("tolerance = {tolerance}\n"));
+    }
+    text
+}
+
+/// The keys of the table of keys first, in its order, then those of a decoder's own.
+fn write_section(text: &mut String, header: &str, section: &str, table: &Table) {
+    text.push_str(&format!("\n{header}\n"));
+    let known = KEYS.iter().filter_map(|key| key.path.strip_prefix(section)?.strip_prefix('.'));
+    let others = table
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !KEYS.iter().any(|key| key.path == format!("{section}.{name}")));
+    for name in known.chain(others) {
+        text.extend(table.get(name).map(|value| format!("{name} = {value}\n")));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let text = "schema = 1\n\n[model]\nname = \"m\"\nfiles = [\"model.onnx\"]\n\n\
+            [[input]]\nkind = \"image\"\nmean = [0.5]\n\n[[input]]\nkind = \"tensor\"\n\n\
+            [decoder]\nkind = \"grid\"\nlayout = \"rows\"\nnms = { iou_threshold = 0.5 }\n\n\
+            [[golden]]\nimage = \"golden/a.jpg\"\nexpected = \"golden/a.json\"\n\
+            tolerance = { relative = 0.0001, absolute = 1e-5 }\n\n\
+            [[golden]]\ntensors = \"golden/b.npz\"\nexpected = \"golden/b.out.npz\"\n\
+            tolerance = { quantisation_steps = 2 }\n";
+        let manifest = Manifest::parse(text).unwrap();
+        let mut settings = Settings::default();
+        let mut table = manifest.table.clone();
+        table.remove("golden");
+        settings.set_table(&table, &crate::Origin::Manifest);
+        assert_eq!(manifest_text(&settings, &["model.onnx"], &manifest.golden), text);
+    }
 
     #[test]
     fn mistakes_are_named_with_the_nearest_key() {

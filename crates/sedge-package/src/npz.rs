@@ -3,7 +3,7 @@
 //! Source: NumPy's `numpy.lib.format` (versions 1 to 3), little endian, C order.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -13,6 +13,22 @@ use crate::PackageError;
 
 /// Largest file and entry that is read.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// NumPy's names of element types.
+const TYPES: [(&str, DType); 12] = [
+    ("|b1", DType::Bool),
+    ("|u1", DType::U8),
+    ("|i1", DType::I8),
+    ("<u2", DType::U16),
+    ("<i2", DType::I16),
+    ("<u4", DType::U32),
+    ("<i4", DType::I32),
+    ("<u8", DType::U64),
+    ("<i8", DType::I64),
+    ("<f2", DType::F16),
+    ("<f4", DType::F32),
+    ("<f8", DType::F64),
+];
 
 /// Reads the tensors of an `.npz` archive, in its order.
 pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, PackageError> {
@@ -35,6 +51,46 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, PackageError> {
         tensors.push((name.trim_end_matches(".npy").to_owned(), tensor));
     }
     Ok(tensors)
+}
+
+/// An `.npz` archive of tensors.
+///
+/// # Errors
+/// Tensors of strings and of bfloat16, which NumPy has no element type for.
+pub fn write_npz(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, PackageError> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, tensor) in tensors {
+        let refuse = |problem: String| PackageError::Value { key: name.clone(), problem };
+        let written = archive
+            .start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default())
+            .map_err(|error| refuse(error.to_string()))
+            .and_then(|()| header(tensor).map_err(refuse))
+            .and_then(|header| {
+                let all =
+                    archive.write_all(&header).and_then(|()| archive.write_all(tensor.bytes()));
+                all.map_err(|error| refuse(error.to_string()))
+            });
+        written?;
+    }
+    let refuse = |error: zip::result::ZipError| PackageError::Value {
+        key: "npz".into(),
+        problem: error.to_string(),
+    };
+    archive.finish().map(Cursor::into_inner).map_err(refuse)
+}
+
+/// What stands before an array's elements (version 1), padded so that they are aligned.
+fn header(tensor: &Tensor) -> Result<Vec<u8>, String> {
+    let dtype = TYPES.iter().find(|(_, dtype)| *dtype == tensor.dtype());
+    let (descr, _) = dtype.ok_or_else(|| format!("{} has no form in NumPy", tensor.dtype()))?;
+    let dims: String = tensor.shape().iter().map(|dim| format!("{dim},")).collect();
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}");
+    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    let size = u16::try_from(length).map_err(|_| "has too many dimensions".to_owned())?;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(size.to_le_bytes());
+    bytes.extend(format!("{text:<width$}\n", width = length - 1).bytes());
+    Ok(bytes)
 }
 
 /// Parses one `.npy` array; its elements share the bytes.
@@ -61,32 +117,34 @@ pub fn parse_npy(bytes: &Bytes) -> Result<Tensor, String> {
         rest.split(close).next().map(str::to_owned)
     };
     let descr = field("descr", '\'', '\'').ok_or_else(not)?;
-    let dtype = match descr.as_str() {
-        "|b1" => DType::Bool,
-        "|u1" => DType::U8,
-        "|i1" => DType::I8,
-        "<u2" => DType::U16,
-        "<i2" => DType::I16,
-        "<u4" => DType::U32,
-        "<i4" => DType::I32,
-        "<u8" => DType::U64,
-        "<i8" => DType::I64,
-        "<f2" => DType::F16,
-        "<f4" => DType::F32,
-        "<f8" => DType::F64,
-        other => return Err(format!("has the element type {other}, which is not read")),
-    };
+    let known = TYPES.iter().find(|(name, _)| *name == descr);
+    let (_, dtype) =
+        known.ok_or_else(|| format!("has the element type {descr}, which is not read"))?;
     let dims = field("shape", '(', ')').ok_or_else(not)?;
     let dims = dims.split(',').map(str::trim).filter(|dim| !dim.is_empty());
     let shape: Vec<usize> =
         dims.map(|dim| dim.parse().map_err(|_| not())).collect::<Result<_, _>>()?;
-    Tensor::from_bytes(dtype, shape, bytes.slice(start + length..))
+    Tensor::from_bytes(*dtype, shape, bytes.slice(start + length..))
         .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let tensors = vec![
+            ("scores".to_owned(), Tensor::new([1, 3], vec![0.5f32, 0.25, 0.125]).unwrap()),
+            ("count".to_owned(), Tensor::scalar(7i64)),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("case.npz");
+        std::fs::write(&path, write_npz(&tensors).unwrap()).unwrap();
+        assert_eq!(read_npz(&path).unwrap(), tensors);
+        let strings = Tensor::from_strings([1], vec![Bytes::from_static(b"a")]).unwrap();
+        assert!(write_npz(&[("text".to_owned(), strings)]).is_err());
+    }
 
     fn npy(header: &str, data: &[u8]) -> Bytes {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

@@ -45,6 +45,8 @@ pub struct Package {
     pub file: PathBuf,
     /// Bytes of the package's files.
     pub bytes: u64,
+    /// The model's own file and those it reads beside it.
+    sources: Vec<PathBuf>,
     /// What is odd about the package, but no error.
     pub notes: Vec<String>,
     /// What the user named, for hints.
@@ -139,15 +141,14 @@ impl Package {
             settings.set(&fact.key, fact.value, Origin::File(fact.origin));
         }
         let has_manifest = manifest.is_some();
+        let beside = imported.beside.iter().map(|name| directory.path(name));
+        let sources: Vec<PathBuf> = std::iter::once(file.clone()).chain(beside).collect();
         let files = match &manifest {
             Some(manifest) => {
                 settings.set_table(&manifest.table, &Origin::Manifest);
                 identity::files_below(&root)?
             }
-            None => {
-                let beside = imported.beside.iter().map(|name| directory.path(name));
-                std::iter::once(file.clone()).chain(beside).collect()
-            }
+            None => sources.clone(),
         };
         for (key, value, origin) in overrides {
             // The kind first: it clears the parameters of another decoder.
@@ -175,6 +176,7 @@ impl Package {
             bytes: files.iter().map(size).sum(),
             root,
             file,
+            sources,
             notes: Vec::new(),
             named: named.to_owned(),
             has_manifest,
@@ -182,6 +184,30 @@ impl Package {
         };
         package.check()?;
         Ok(package)
+    }
+
+    /// The files that are the model, the main one first, with their names in the package.
+    pub fn model_files(&self) -> impl Iterator<Item = (PathBuf, String)> {
+        self.sources.iter().map(|path| (path.clone(), identity::relative(&self.root, path)))
+    }
+
+    /// The name of the main file in the package.
+    pub fn main_file(&self) -> String {
+        identity::relative(&self.root, &self.file)
+    }
+
+    /// Names of the classes in the order in which their file or list has them.
+    pub(crate) fn label_names(&self) -> impl Iterator<Item = &str> {
+        let (first, end) = self.labels.range();
+        (first..end).filter_map(|index| self.labels.get(index))
+    }
+
+    /// The labels as a file has them, one per line; `None` when there are none, or when they would
+    /// not be the same when they are read again.
+    pub(crate) fn labels_text(&self) -> Option<String> {
+        let text: String = self.label_names().map(|name| format!("{name}\n")).collect();
+        (!text.is_empty() && lines(&text).iter().map(String::as_str).eq(self.label_names()))
+            .then_some(text)
     }
 
     /// The first 12 hex digits of the identity, as people see it.
@@ -362,6 +388,13 @@ impl Package {
         let help = refused.split(" Hint: ").next().unwrap_or_default().to_owned();
         missing.push(Missing { key: "decoder".into(), flag: None, help });
         None
+    }
+
+    /// Where the file of anchors lies that the decoder names.
+    pub(crate) fn anchor_file(&self) -> Result<Option<PathBuf>, PackageError> {
+        let named = self.settings.get("decoder.anchor_file");
+        let file = named.and_then(|setting| Some((setting.value.as_str()?, &setting.origin)));
+        file.map(|(file, origin)| resolve(&self.root, file, Some(origin))).transpose()
     }
 
     pub(crate) fn typed_decoder(&self) -> Result<Decoder, PackageError> {

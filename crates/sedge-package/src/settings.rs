@@ -130,6 +130,13 @@ impl Settings {
         root
     }
 
+    /// The entries of a list of tables; `None` when it has none.
+    pub(crate) fn list(&self, list: &str) -> Option<Vec<Value>> {
+        let entry = |index| Value::Table(self.table(&format!("{list}.{index}")));
+        let entries: Vec<_> = (0..self.count(list)).map(entry).collect();
+        (!entries.is_empty()).then_some(entries)
+    }
+
     /// How many entries a list of tables has.
     pub fn count(&self, list: &str) -> usize {
         let index = |key: &String| {

@@ -23,7 +23,10 @@ mod statistics;
 pub use error::RunnerError;
 pub use events::{Answered, Events, TraceParent};
 pub use explanation::{ExplainedSetting, Explanation};
-pub use golden::{GoldenError, replay};
+pub use golden::{
+    Allowed, Comparison, GoldenError, expected_prediction, record, record_tensors, replay,
+    usual_tolerance,
+};
 pub use pipeline::{LoadOptions, OpenError, Pipeline};
 pub use prediction::{OutputTensor, Prediction, Timings};
 pub use request::{Payload, Request, Response};

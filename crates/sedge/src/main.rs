@@ -14,6 +14,7 @@ mod logging;
 mod overrides;
 mod pictures;
 mod ranges;
+mod spinner;
 mod table;
 #[cfg(feature = "otel")]
 mod traces;

@@ -18,6 +18,15 @@ use crate::compare::{self, Detection};
 /// Smallest lead of the first class over the second with which it must stay first.
 const CLEAR_MARGIN: f32 = 0.05;
 
+const FROM_TENSOR: &str = "from the tensor";
+
+fn outcome(result: Result<(), String>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(why) => Outcome::Failed(why),
+    }
+}
+
 pub(crate) enum Outcome {
     Passed,
     Failed(String),
@@ -98,24 +107,40 @@ impl Case {
         cases
     }
 
-    /// Runs the case both ways.
+    /// Runs the case both ways through an engine, with the model's package or what it was converted
+    /// into.
     pub(crate) fn run(
         &self,
         registry: &Registry,
         engine: &str,
+        package: impl Fn(&Case) -> PathBuf,
         testdata: &Path,
     ) -> Vec<(&'static str, Outcome)> {
-        let outcome = |result: Result<(), String>| match result {
-            Ok(()) => Outcome::Passed,
-            Err(why) => Outcome::Failed(why),
-        };
+        let path = package(self);
+        let from_tensor = self.replay_tensor(&path, testdata, |package, input| {
+            let engine = registry.engine(engine).map_err(|e| e.to_string())?;
+            let options = sedge_engine::LoadOptions::default();
+            let session = engine.load(Model::Graph(package.graph), &options);
+            session.map_err(|e| e.to_string())?.run(&[input]).map_err(|e| e.to_string())
+        });
         vec![
-            ("from the tensor", outcome(self.replay_tensor(registry, engine, testdata))),
-            ("from the picture", outcome(self.replay_picture(registry, engine, testdata))),
+            (FROM_TENSOR, outcome(from_tensor)),
+            ("from the picture", outcome(self.replay_picture(&path, registry, engine, testdata))),
         ]
     }
 
-    fn package(&self, testdata: &Path) -> PathBuf {
+    /// Runs the case from its tensor, with whatever runs the package's model.
+    pub(crate) fn run_tensor(
+        &self,
+        path: &Path,
+        testdata: &Path,
+        run: impl FnOnce(Package, Tensor) -> Result<Vec<Tensor>, String>,
+    ) -> (&'static str, Outcome) {
+        (FROM_TENSOR, outcome(self.replay_tensor(path, testdata, run)))
+    }
+
+    /// The package of the case's model.
+    pub(crate) fn package(&self, testdata: &Path) -> PathBuf {
         static PACKAGES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
         let packages = PACKAGES.get_or_init(|| packages_by_model(&testdata.join("models")));
         let wanted = &self.reference.model_files[0];
@@ -127,22 +152,19 @@ impl Case {
 
     fn replay_tensor(
         &self,
-        registry: &Registry,
-        engine: &str,
+        path: &Path,
         testdata: &Path,
+        run: impl FnOnce(Package, Tensor) -> Result<Vec<Tensor>, String>,
     ) -> Result<(), String> {
-        let package = Package::open(&self.package(testdata), &[]).map_err(|e| e.to_string())?;
+        let package = Package::open(path, &[]).map_err(|e| e.to_string())?;
         let input = self.input(&package, testdata)?;
-        let steps: Vec<Option<f32>> =
-            package.graph.outputs.iter().map(|&id| output_step(&package.graph, id)).collect();
-        let engine = registry.engine(engine).map_err(|e| e.to_string())?;
-        let session =
-            engine.load(Model::Graph(package.graph), &sedge_engine::LoadOptions::default());
-        let session = session.map_err(|e| e.to_string())?;
-        let outputs = session.run(&[input]).map_err(|e| e.to_string())?;
+        let output = |&id: &sedge_graph::ValueId| {
+            (package.graph.value(id).name.clone(), output_step(&package.graph, id))
+        };
+        let (names, steps): (Vec<_>, Vec<_>) = package.graph.outputs.iter().map(output).unzip();
+        let outputs = run(package, input)?;
         for reference in &self.reference.outputs {
-            let infos = session.outputs();
-            let at = infos.iter().position(|info| info.name == reference.name);
+            let at = names.iter().position(|name| *name == reference.name);
             let at = at.ok_or_else(|| format!("there is no output '{}'", reference.name))?;
             let Some(file) = &reference.file else { continue };
             let want = npy(&self.directory.join(file));
@@ -176,6 +198,7 @@ impl Case {
 
     fn replay_picture(
         &self,
+        package: &Path,
         registry: &Registry,
         engine: &str,
         testdata: &Path,
@@ -197,7 +220,7 @@ impl Case {
             }
             other => return Err(format!("unknown resize method {other}")),
         }
-        let pipeline = pipeline(&self.package(testdata), method, &overrides, registry, engine)?;
+        let pipeline = pipeline(package, method, &overrides, registry, engine)?;
         let image = self.reference.image.as_ref().ok_or("no picture")?;
         let bytes = std::fs::read(testdata.join(&image.path)).map_err(|e| e.to_string())?;
         let size =
@@ -214,7 +237,7 @@ impl Case {
         }
         if let Some(want) = &self.reference.detections {
             let objects = prediction.objects.ok_or("no objects")?;
-            let threshold = threshold_of(&self.package(testdata));
+            let threshold = threshold_of(package);
             let got: Vec<Detection> = objects
                 .iter()
                 .map(|o| Detection {

@@ -7,6 +7,7 @@
 
 mod case;
 mod compare;
+mod converted;
 mod exclusions;
 mod operators;
 mod packed;
@@ -24,25 +25,39 @@ fn testdata() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"))
 }
 
+/// The engine's version, or `None`, said, where this machine does not have it.
+fn version(registry: &Registry, engine: &str) -> Option<String> {
+    let available = registry.engine(engine).and_then(|engine| engine.version());
+    if let Err(error) = &available {
+        // The suite's runner sets this where nothing may be missing.
+        assert!(std::env::var_os("CI").is_none(), "{error}");
+        println!("skipped: {error}");
+    }
+    available.ok()
+}
+
 fn run(engine: &str, required: f64) {
     let registry = Registry::new(None);
-    let available = registry.engine(engine).and_then(|engine| engine.version());
-    let version = match available {
-        Ok(version) => version,
-        Err(error) => {
-            // The suite's runner sets this where nothing may be missing.
-            assert!(std::env::var_os("CI").is_none(), "{error}");
-            println!("skipped: {error}");
-            return;
-        }
-    };
+    let Some(version) = version(&registry, engine) else { return };
+    let answers =
+        |case: &Case| case.run(&registry, engine, |case| case.package(testdata()), testdata());
+    judge(&format!("engine {engine} {version}"), engine, required, answers);
+}
+
+/// Runs every case and compares what fails with what the engine is excused from.
+fn judge(
+    title: &str,
+    engine: &str,
+    required: f64,
+    run: impl Fn(&Case) -> Vec<(&'static str, Outcome)>,
+) {
     let excluded = exclusions::of(engine);
     let cases = Case::all(testdata());
     assert!(cases.len() > 60, "only {} cases were found", cases.len());
     let mut passed: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let (mut failures, mut stale) = (Vec::new(), Vec::new());
     for case in &cases {
-        for (way, outcome) in case.run(&registry, engine, testdata()) {
+        for (way, outcome) in run(case) {
             let name = format!("{}/{} {way}", case.model, case.name);
             let excuse = excluded.iter().find(|excuse| excuse.cases.contains(&name.as_str()));
             let count = passed.entry(case.model.clone()).or_default();
@@ -60,7 +75,7 @@ fn run(engine: &str, required: f64) {
             }
         }
     }
-    println!("engine {engine} {version}");
+    println!("{title}");
     for (model, (good, all)) in &passed {
         println!("  {good:3} of {all:3}  {model}");
     }
@@ -82,6 +97,29 @@ fn the_embedded_engine_equals_the_original_frameworks() {
 fn onnxruntime_equals_the_original_frameworks_as_far_as_it_can() {
     // Its own arithmetic for quantised models differs from TensorFlow Lite's by nature.
     run("onnxruntime", 0.85);
+}
+
+#[test]
+fn the_embedded_engine_answers_the_same_for_what_was_converted() {
+    let registry = Registry::new(None);
+    judge("engine auto, models converted to ONNX", "auto", REQUIRED, |case| {
+        case.run(&registry, "auto", |case| converted::path(case, testdata()), testdata())
+    });
+}
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_itself_runs_the_converted_files() {
+    let registry = Registry::new(None);
+    let Some(version) = version(&registry, "onnxruntime") else { return };
+    let library = registry.engine("onnxruntime").unwrap().library().unwrap();
+    let title = format!("onnxruntime {version} by itself, models converted to ONNX");
+    judge(&title, "onnxruntime", 0.7, |case| {
+        let path = converted::path(case, testdata());
+        vec![case.run_tensor(&path, testdata(), |package, input| {
+            converted::run(&library, &path, &package, &input)
+        })]
+    });
 }
 
 fn run_operators(engine: &str) {

@@ -78,7 +78,10 @@ fn load(path: &Path, overrides: &[Override], engine: &str) -> Result<Loaded> {
     };
     let load_ms = started.elapsed().as_millis();
     let engine = pipeline.info().engine.clone();
-    let failures = |case| replay(&pipeline, &root, case).err().map(|error| error.to_string());
+    let failures = |case| match replay(&pipeline, &root, case) {
+        Ok(compared) => compared.into_iter().find_map(|compared| compared.problem),
+        Err(error) => Some(error.to_string()),
+    };
     let replayed = (!golden.is_empty())
         .then(|| (golden.len(), golden.iter().filter_map(failures).collect::<Vec<_>>()));
     Ok(Loaded {

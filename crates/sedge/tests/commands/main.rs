@@ -11,6 +11,7 @@ mod bundle;
 mod doctor;
 mod help;
 mod mistakes;
+mod model;
 mod sample;
 mod shell;
 

@@ -1,0 +1,91 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use sedge_package::{ConvertOptions, Package};
+
+use crate::commands::OUTPUT;
+use crate::overrides::OverrideFlags;
+use crate::spinner::Spinner;
+use crate::table;
+
+const EXAMPLES: &str = "\
+Examples:
+  sedge model convert mobilenet.tflite mobilenet.onnx     one file, for any ONNX runtime
+  sedge model convert package/ converted/                 a package: model.onnx, labels, golden cases
+  sedge model convert model.tar.gz converted/ --color rgb --mean 127.5 --std 127.5
+
+Exit codes:
+  0  written
+  1  the model could not be read, has operators that ONNX lacks, or the output is there already
+  2  the command line was not understood";
+
+/// Ends of names that are no ONNX model and unlikely to be meant as a directory.
+const OTHER_FORMATS: [&str; 14] = [
+    "tflite", "pb", "params", "json", "npz", "h5", "keras", "pt", "pth", "mlmodel", "gz", "tgz",
+    "tar", "zip",
+];
+
+/// Write a model as ONNX (operator set 21, none of Sedge's own operators)
+///
+/// OUT ending in .onnx becomes one file; what is known about the model's use goes into its metadata.
+/// Any other OUT becomes a package directory. Weights above 2 GiB go to a file beside the model.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Convert {
+    /// Model file, package directory or archive
+    model: PathBuf,
+    /// File to write (ending in .onnx), or package directory
+    out: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    force: bool,
+    /// Store large weights beside the model, in OUT.data, also where they would fit into it
+    #[arg(long)]
+    external_data: bool,
+    #[command(flatten)]
+    overrides: OverrideFlags,
+}
+
+impl Convert {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let extension = self.out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let is_file = extension == "onnx" && !self.out.is_dir();
+        if OTHER_FORMATS.contains(&extension.as_str()) {
+            bail!(
+                "{}: models are written as ONNX only. Hint: name a file that ends in .onnx, or a \
+                 directory for a package",
+                self.out.display()
+            );
+        }
+        let options = ConvertOptions { force: self.force, external_data: self.external_data };
+        let spinner = Spinner::start(format!("converting {}", self.model.display()));
+        let package = Package::open(&self.model, &self.overrides.overrides()?)?;
+        let converted = match is_file {
+            true => package.convert_to_file(&self.out, &options)?,
+            false => package.convert_to_package(&self.out, &options)?,
+        };
+        drop(spinner);
+        package.notes.iter().for_each(|note| crate::say("warning", note));
+        if !converted.foreign.is_empty() {
+            let names = converted.foreign.join(", ");
+            crate::say("warning", &format!("not every ONNX runtime has the operators {names}"));
+        }
+        let mut out = std::io::stdout().lock();
+        for path in &converted.paths {
+            let line = format!("wrote {} ({})", path.display(), table::bytes(size(path)));
+            writeln!(out, "{}", table::printable(&line)).context(OUTPUT)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Bytes of a file, or of the files in a directory and those below it.
+fn size(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return path.metadata().map_or(0, |metadata| metadata.len());
+    };
+    entries.flatten().map(|entry| size(&entry.path())).sum()
+}

@@ -1,0 +1,97 @@
+use std::fs;
+use std::path::Path;
+
+use super::seen;
+
+const PERSON: &str = "testdata/models/vww96";
+const FACE: &str = "testdata/images/face.jpg";
+
+/// Runs a line in which DIR stands for a directory of the test, also in what is seen.
+fn seen_in(directory: &Path, line: &str) -> String {
+    let place = directory.to_str().unwrap();
+    let words: Vec<String> = line.split(' ').map(|word| word.replace("DIR", place)).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    seen(&words).replace(place, "DIR")
+}
+
+/// A snapshot without what the length of a temporary directory's name or a processor's last digits
+/// change.
+fn snapshot(name: &str, seen: &str) {
+    insta::with_settings!({filters => vec![
+        (r"\d+\.\de-\d+ %", "[tiny] %"),
+        (r"\d\.\de-(\d|\d\d)\b", "[tiny]"),
+        (r"(\S) {2,}", "$1  "),
+        (r"@[0-9a-f]{12}", "@[identity]"),
+    ]}, {
+        insta::assert_snapshot!(name, seen);
+    });
+}
+
+#[test]
+fn a_model_is_converted_into_a_file_or_a_package() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = [
+        format!("model convert {PERSON} DIR/person.onnx"),
+        format!("model convert {PERSON} DIR/person.onnx"),
+        format!("model convert {PERSON} DIR/person.onnx --force"),
+        format!("model convert {PERSON} DIR/person.tflite"),
+        "model convert testdata/models/fastestdet DIR/detector".to_owned(),
+        "model validate DIR/detector".to_owned(),
+        "model convert testdata/models/mnist DIR/detector --force".to_owned(),
+        "model convert DIR/no-model.onnx DIR/out.onnx".to_owned(),
+        "model convert testdata/models/mnist DIR --force".to_owned(),
+    ];
+    let all: Vec<String> = lines.iter().map(|line| seen_in(directory.path(), line)).collect();
+    snapshot("model_convert", &all.join("\n"));
+    // Nothing of the attempts stays.
+    let mut names: Vec<_> =
+        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["detector", "person.onnx"]);
+    assert!(!directory.path().join("detector/golden").exists(), "the old package was replaced");
+}
+
+#[test]
+fn a_converted_file_knows_its_use_and_its_origin() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("person.onnx");
+    seen_in(directory.path(), &format!("model convert {PERSON} DIR/person.onnx --external-data"));
+    let answer = |model: &str| {
+        let seen = seen_in(directory.path(), &format!("infer {model} {FACE} --format table"));
+        seen.split_once('\n').unwrap().1.to_owned()
+    };
+    assert_eq!(answer("DIR/person.onnx"), answer(PERSON));
+    let bytes = fs::read(&file).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    for word in ["sedge.source.format", "tflite", "vww_96_float.tflite", "sedge.source.sha256"] {
+        assert!(text.contains(word), "{word}");
+    }
+    fs::remove_file(directory.path().join("person.onnx.data")).unwrap();
+    let error = seen_in(directory.path(), &format!("infer DIR/person.onnx {FACE}"));
+    insta::assert_snapshot!("model_without_its_data", error);
+}
+
+#[test]
+fn golden_cases_are_recorded_and_replayed() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = r#"{"image": "face.jpg", "service": "", "model": "", "task": "",
+        "classes": [{"index": 0, "score": 0.9}, {"index": 1, "score": 0.1}],
+        "timings_us": {"queue": 0, "decode": 0, "preprocess": 0, "inference": 0,
+                       "postprocess": 0, "total": 0}}"#;
+    fs::write(directory.path().join("wrong.json"), wrong).unwrap();
+    let lines = [
+        "model validate testdata/models/fastestdet".to_owned(),
+        format!("model validate {PERSON} --record DIR/person --input {FACE} {FACE}"),
+        "model validate DIR/person".to_owned(),
+        format!("model validate {PERSON} --against DIR/person/golden/face.json"),
+        format!("model validate {PERSON} --against DIR/wrong.json --input {FACE} --absolute 0.01"),
+        format!("model validate {PERSON} --against DIR/wrong.json"),
+        format!("model validate {PERSON} --input {FACE}"),
+        format!("model validate {PERSON} --record DIR/person --input {FACE}"),
+        format!("model validate {PERSON} --record DIR/other --input DIR/wrong.json"),
+        "model validate DIR/person --format json".to_owned(),
+    ];
+    let all: Vec<String> = lines.iter().map(|line| seen_in(directory.path(), line)).collect();
+    snapshot("model_validate", &all.join("\n"));
+    assert!(!directory.path().join("other").exists());
+}

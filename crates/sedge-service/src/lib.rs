@@ -18,6 +18,7 @@ mod queue;
 mod request;
 mod runner;
 mod service;
+mod state;
 mod statistics;
 
 pub use error::RunnerError;

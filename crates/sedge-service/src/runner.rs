@@ -3,7 +3,7 @@ use sedge_engine::TensorInfo;
 use crate::{Request, Response, RunnerError};
 
 /// What a protocol adapter may know about a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelInfo {
     /// Name of the model.
     pub name: String,

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use sedge_package::{NameError, validate_service_name};
 use tokio::sync::oneshot;
 
 use crate::events::summary;
-use crate::queue::{Queue, Refused};
+use crate::queue::Refused;
+use crate::state::{Job, State};
 use crate::{
     Answered, Events, ModelInfo, Outcome, Payload, Request, Response, Runner, RunnerError,
     Statistics, Timings, TraceParent,
@@ -33,32 +34,15 @@ impl Default for Limits {
     }
 }
 
-struct Job {
-    request: Request,
-    admitted: Instant,
-    deadline: Instant,
-    reply: oneshot::Sender<Result<Response, RunnerError>>,
-}
-
 /// A named model with admission, a bounded queue and threads of its own.
 ///
 /// Dropping it closes the queue; requests that were admitted are still answered.
 pub struct Service {
     name: String,
-    runner: Arc<dyn Runner>,
     limits: Limits,
-    queue: Arc<Queue<Job>>,
     state: Arc<State>,
     events: Events,
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct State {
-    stopping: AtomicBool,
-    /// Moving average of what one request takes, in microseconds.
-    typical_us: AtomicU64,
-    statistics: Statistics,
 }
 
 impl std::fmt::Debug for Service {
@@ -79,18 +63,15 @@ impl Service {
         validate_service_name(&name)?;
         let service = Self {
             name,
-            runner,
             limits,
-            queue: Arc::new(Queue::new(limits.queue)),
-            state: Arc::default(),
+            state: Arc::new(State::new(runner, limits.queue)),
             events,
             threads: Mutex::default(),
         };
         for index in 0..limits.instances.max(1) {
-            let (queue, state) = (service.queue.clone(), service.state.clone());
-            let runner = service.runner.clone();
+            let state = service.state.clone();
             let thread = std::thread::Builder::new().name(format!("{}-{index}", service.name));
-            let thread = thread.spawn(move || work(&queue, &*runner, &state));
+            let thread = thread.spawn(move || state.work());
             let thread = thread.map_err(ServicesError::Thread)?;
             service.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
@@ -104,7 +85,7 @@ impl Service {
 
     /// What is behind it.
     pub fn info(&self) -> &ModelInfo {
-        self.runner.info()
+        self.state.runner.info()
     }
 
     /// What it may take.
@@ -114,7 +95,7 @@ impl Service {
 
     /// Requests that wait for a thread now.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.state.queue.len()
     }
 
     /// What it did since it began.
@@ -136,11 +117,15 @@ impl Service {
     }
 
     async fn answer(&self, request: Request) -> Result<Response, RunnerError> {
-        let (reply, answer) = oneshot::channel();
         let asked = request.timeout_ms.unwrap_or(u64::MAX);
         let timeout_ms = asked.min(self.limits.timeout_ms);
         let admitted = Instant::now();
+        if self.is_ready() && timeout_ms > 0 && self.state.is_quick(&request) {
+            self.state.statistics.admitted(0);
+            return self.state.run(&request, admitted);
+        }
         let deadline = admitted + Duration::from_millis(timeout_ms);
+        let (reply, answer) = oneshot::channel();
         self.admit(Job { request, admitted, deadline, reply })?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(result)) => result,
@@ -153,7 +138,7 @@ impl Service {
     }
 
     fn admit(&self, job: Job) -> Result<(), RunnerError> {
-        match self.queue.push(job) {
+        match self.state.queue.push(job) {
             Ok(waiting) => {
                 self.state.statistics.admitted(waiting);
                 Ok(())
@@ -168,7 +153,7 @@ impl Service {
 
     /// When the queue should have room again: at least a second, as the header has no fractions.
     fn retry_after_s(&self, waiting: usize) -> u64 {
-        let typical = Duration::from_micros(self.state.typical_us.load(Ordering::Relaxed));
+        let typical = self.state.typical();
         let rounds = waiting.div_ceil(self.limits.instances.max(1));
         let seconds = typical.as_secs_f64() * rounds as f64;
         (seconds.ceil() as u64).clamp(1, 60)
@@ -177,7 +162,7 @@ impl Service {
     /// Stops admitting, answers what was admitted, and waits for the threads. Blocks.
     pub fn stop(&self) {
         self.state.stopping.store(true, Ordering::Relaxed);
-        self.queue.close();
+        self.state.queue.close();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -188,7 +173,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.queue.close();
+        self.state.queue.close();
     }
 }
 
@@ -252,36 +237,6 @@ impl Drop for Watch<'_> {
         if !self.ended {
             self.tell(Outcome::Cancelled, self.waited(), None, None);
         }
-    }
-}
-
-fn work(queue: &Queue<Job>, runner: &dyn Runner, state: &State) {
-    while let Some(Job { request, admitted, deadline, reply }) = queue.pop() {
-        // Nobody waits for what is late or was given up.
-        if reply.is_closed() || Instant::now() >= deadline {
-            continue;
-        }
-        let started = Instant::now();
-        let queued = started.duration_since(admitted).as_micros() as u64;
-        state.statistics.started();
-        let run = || runner.run(&request);
-        let mut result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
-            .unwrap_or_else(|_| {
-                Err(RunnerError::Failed("the request made the pipeline panic".into()))
-            });
-        state.statistics.ended();
-        if let Ok(response) = &mut result {
-            response.timings_us.queue = queued;
-            response.timings_us.total += queued;
-            if let Some(prediction) = &mut response.prediction {
-                prediction.timings_us = response.timings_us;
-            }
-        }
-        let took = started.elapsed().as_micros() as u64;
-        let typical = state.typical_us.load(Ordering::Relaxed);
-        let average = if typical == 0 { took } else { (typical * 7 + took) / 8 };
-        state.typical_us.store(average, Ordering::Relaxed);
-        let _ = reply.send(result);
     }
 }
 

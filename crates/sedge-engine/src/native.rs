@@ -15,6 +15,7 @@ mod plan;
 mod segment;
 mod sink;
 mod step;
+mod through;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,7 @@ use crate::error::{EMBEDDED, contained};
 use crate::session::accept_all;
 use crate::{Engine, LoadError, LoadOptions, Model, Rten, RunError, Session, TensorInfo, prepare};
 use step::{Plan, State};
+use through::Through;
 
 const NAME: &str = "native";
 
@@ -51,6 +53,9 @@ impl Engine for Native {
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
         let Model::Graph(graph) = model;
+        if let Some(through) = Through::of(&graph) {
+            return Ok(Box::new(through));
+        }
         let own = |node: &Node| {
             host::is_host(node)
                 || passes::is_fused_integer(node)

@@ -10,6 +10,7 @@ def markdown(results, reading):
     parts = {
         "machine": machine(results),
         "raw": inference(results.get("raw", [])),
+        "ratios": ratios(results.get("raw", [])),
         "agreement": agreement(results.get("raw", [])),
         "picture": pictures(results.get("picture", [])),
         "server": server(results.get("server", [])),
@@ -48,26 +49,41 @@ def machine(results):
         f"{results.get('minutes', 0)} minutes in all.{quick}")
 
 
+def is_ours(name):
+    return name.startswith("sedge")
+
+
 def best_peer(results):
-    """The fastest runner that is not ours."""
-    peers = {n: r["p50_us"] for n, r in results.items() if not n.startswith("sedge")}
+    """Name and time of the fastest runner that is not ours."""
+    peers = {name: result["p50_us"] for name, result in results.items() if not is_ours(name)}
     return min(peers.items(), key=lambda item: item[1]) if peers else None
 
 
 def inference(rows):
     runners = [name for name in NAMES if any(name in row["results"] for row in rows)]
-    head = ["model", "threads", *[NAMES[name] for name in runners], "Sedge / best peer",
-            "with onnxruntime / best peer"]
+    lines = [[row["name"], str(row["threads"]),
+              *[ms(row["results"][name]["p50_us"]) if name in row["results"] else "–"
+                for name in runners]] for row in rows]
+    return table(["model", "threads", *[NAMES[name] for name in runners]], lines)
+
+
+def ratios(rows):
+    """Both of ours against each peer, the best in bold."""
+    peers = [name for name in NAMES
+             if not is_ours(name) and any(name in row["results"] for row in rows)]
+    ours = {"sedge": "Sedge", "sedge+onnxruntime": "with onnxruntime"}
+    head = ["model", "threads", *[f"{label} / {NAMES[peer]}" for label in ours.values()
+                                  for peer in peers]]
     lines = []
     for row in rows:
-        results, peer = row["results"], best_peer(row["results"])
-        cells = [ms(results[name]["p50_us"]) if name in results else "–" for name in runners]
-        for ours in ("sedge", "sedge+onnxruntime"):
-            known = ours in results and peer
-            text = f"**{ratio(results[ours]['p50_us'], peer[1])}** ({NAMES[peer[0]]})" \
-                if known else "–"
-            cells.append(text)
-        lines.append([row["name"], str(row["threads"]), *cells])
+        results, best = row["results"], best_peer(row["results"])
+        cells = [row["name"], str(row["threads"])]
+        for mine in ours:
+            for peer in peers:
+                known = mine in results and peer in results
+                text = ratio(results[mine]["p50_us"], results[peer]["p50_us"]) if known else "–"
+                cells.append(f"**{text}**" if known and peer == best[0] else text)
+        lines.append(cells)
     return table(head, lines)
 
 
@@ -102,7 +118,7 @@ def pictures(rows):
                 continue
             stages = result["stages_us"]
             inference_ms = "–" if row["tensor_only"] else ms(stages["inference"])
-            label = f"OpenCV + {NAMES[name]}" if not name.startswith("sedge") else NAMES[name]
+            label = f"OpenCV + {NAMES[name]}" if not is_ours(name) else NAMES[name]
             label = "OpenCV and numpy" if row["tensor_only"] and name != "sedge" else label
             lines.append([row["name"], str(row["threads"]), label, ms(stages["decode"]),
                           ms(stages["preprocess"]), inference_ms, ms(whole(result)),

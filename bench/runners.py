@@ -29,7 +29,9 @@ class Runners:
     def peer(self, name, model, threads, picture=()):
         python = self.mxnet if name == "mxnet" else sys.executable
         script = PEERS / f"{name}_peer.py"
-        return [python, script, model, *picture, "--threads", threads], {}
+        # MXNet has no other way to be told.
+        env = {"OMP_NUM_THREADS": str(threads)} if name == "mxnet" else {}
+        return [python, script, model, *picture, "--threads", threads], env
 
     def all(self, case, threads):
         """Whatever may run the case's model, ours first."""

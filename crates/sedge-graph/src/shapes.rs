@@ -11,7 +11,7 @@ use sedge_tensor::DType;
 
 use crate::{Dim, Graph};
 
-pub use fold::fold;
+pub use fold::{fold, fold_from};
 
 /// What inference found out about one result of a node.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -12,7 +12,10 @@ mod facts;
 mod flatbuffer;
 mod heads;
 mod onnx;
+mod permute;
 mod source;
+mod strided;
+pub mod tensorflow;
 pub mod tflite;
 
 pub use facts::Fact;
@@ -27,21 +30,29 @@ use sedge_graph::Graph;
 pub enum Format {
     Tflite,
     Onnx,
+    /// A frozen graph.
+    TensorFlow,
+    SavedModel,
 }
 
 impl Format {
     /// Recognises the main file of a model by its first bytes, at least 16 where there are as many,
     /// and by its name where they are no proof: a protobuf, or JSON, has no signature.
-    pub fn recognise(_name: &str, bytes: &[u8]) -> Option<Self> {
+    pub fn recognise(name: &str, bytes: &[u8]) -> Option<Self> {
         // A FlatBuffer's identifier follows the root offset; TensorFlow Lite's is "TFL3".
         if bytes.get(4..8) == Some(b"TFL3") {
             return Some(Format::Tflite);
+        }
+        // The version of the format, which is 1, then a graph. An ONNX file of that version would
+        // begin so too, but is older than what can be read.
+        if bytes.starts_with(&[0x08, 0x01, 0x12]) && !name.ends_with(".onnx") {
+            return Some(Format::SavedModel);
         }
         // A protobuf whose first field is number 1, a small number: `ModelProto.ir_version`.
         if matches!(bytes, [0x08, 1..=63, ..]) {
             return Some(Format::Onnx);
         }
-        None
+        tensorflow::is_graph(bytes).then_some(Format::TensorFlow)
     }
 
     /// The name used in manifests, messages and metadata.
@@ -49,6 +60,8 @@ impl Format {
         match self {
             Format::Tflite => "tflite",
             Format::Onnx => "onnx",
+            Format::TensorFlow => "tensorflow",
+            Format::SavedModel => "saved-model",
         }
     }
 }
@@ -70,7 +83,10 @@ pub struct Imported {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// No importer knows these bytes.
-    #[error("the file is neither TensorFlow Lite nor ONNX, the formats that can be imported")]
+    #[error(
+        "the file is of no format that can be imported: TensorFlow Lite, ONNX, TensorFlow (frozen \
+         graph or saved model)"
+    )]
     UnknownFormat,
     /// The TensorFlow Lite importer refused.
     #[error("cannot import the TensorFlow Lite model: {0}")]
@@ -78,6 +94,9 @@ pub enum ImportError {
     /// The ONNX reader refused.
     #[error("cannot import the ONNX model: {0}")]
     Onnx(#[from] sedge_graph::onnx::ReadError),
+    /// The TensorFlow importer refused.
+    #[error("cannot import the TensorFlow model: {0}")]
+    TensorFlow(#[from] tensorflow::Error),
     /// The imported graph does not hang together.
     #[error("cannot import the model: {0}")]
     Graph(#[from] sedge_graph::GraphError),
@@ -94,6 +113,8 @@ pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
     let (mut graph, facts) = match format {
         Format::Tflite => tflite::import(bytes)?,
         Format::Onnx => onnx::import(source)?,
+        Format::TensorFlow => tensorflow::import_graph(source)?,
+        Format::SavedModel => tensorflow::import_saved_model(source)?,
     };
     sedge_graph::passes::simplify(&mut graph)?;
     Ok(Imported { format, graph, facts, beside: source.taken() })

@@ -14,7 +14,6 @@ mod matrix;
 mod metadata;
 mod model;
 mod operators;
-mod permute;
 mod pool;
 mod quantize;
 mod reduce;
@@ -116,7 +115,7 @@ pub enum Error {
 }
 
 /// Operators with their counts, as a message shows them.
-struct Listed<'a>(&'a [(String, usize)]);
+pub(crate) struct Listed<'a>(pub(crate) &'a [(String, usize)]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,6 +135,12 @@ struct Refusal(String);
 impl Refusal {
     fn new(reason: &str) -> Self {
         Self(reason.to_owned())
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self(reason)
     }
 }
 

@@ -106,6 +106,8 @@ fn is_model(path: &Path) -> bool {
     // A protobuf has no signature, so that other small files could look like one.
     match Format::recognise(&path.to_string_lossy(), &head) {
         Some(Format::Onnx) => extension == "onnx",
+        Some(Format::TensorFlow) => matches!(extension.as_str(), "pb" | "graphdef"),
+        Some(Format::SavedModel) => path.file_name() == Some(OsStr::new("saved_model.pb")),
         Some(_) => true,
         None => false,
     }

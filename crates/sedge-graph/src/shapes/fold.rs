@@ -12,8 +12,15 @@ const MAX_ELEMENTS: usize = 4096;
 /// it came from. Exporters leave long `Shape`, `Gather`, `Concat` chains in front of reshapes;
 /// without them the reshapes have known results.
 pub fn fold(graph: &mut Graph) {
-    let mut kept = Vec::with_capacity(graph.nodes.len());
-    for index in 0..graph.nodes.len() {
+    fold_from(graph, 0);
+}
+
+/// The same for the nodes from `start` on: what an importer has just added. Those before are not
+/// looked at again.
+pub fn fold_from(graph: &mut Graph, start: usize) {
+    let start = start.min(graph.nodes.len());
+    let mut kept = Vec::new();
+    for index in start..graph.nodes.len() {
         infer_node(graph, index);
         let node = &graph.nodes[index];
         match (evaluate(graph, node), node.outputs.as_slice()) {
@@ -26,8 +33,8 @@ pub fn fold(graph: &mut Graph) {
             _ => kept.push(index),
         }
     }
-    let mut nodes: Vec<_> = std::mem::take(&mut graph.nodes).into_iter().map(Some).collect();
-    graph.nodes = kept.into_iter().filter_map(|i| nodes[i].take()).collect();
+    let mut added: Vec<_> = graph.nodes.drain(start..).map(Some).collect();
+    graph.nodes.extend(kept.into_iter().filter_map(|index| added[index - start].take()));
 }
 
 /// The result of a node when it is a small integer tensor that can be known now.

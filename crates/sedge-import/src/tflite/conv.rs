@@ -5,9 +5,9 @@ use sedge_tensor::{DType, Tensor};
 
 use super::Refusal;
 use super::builder::{Domain, Layout, Op};
-use super::permute::permuted;
 use super::quantize::{per_tensor_or_axis, zero_points};
 use super::schema::PADDING_SAME;
+use crate::permute::permuted;
 
 /// How a window moves over height and width.
 #[derive(Clone, Copy, Debug)]

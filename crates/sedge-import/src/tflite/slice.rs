@@ -5,10 +5,7 @@ use sedge_tensor::{DType, Tensor};
 
 use super::Refusal;
 use super::builder::Op;
-
-/// Past every end, in the direction of the step.
-const TO_THE_END: i64 = i64::MAX;
-const TO_THE_START: i64 = i64::MIN;
+use crate::strided::{Masks, TO_THE_END, bit, entries, known_bounds, new_axes, ranges};
 
 /// SLICE: starts and sizes for every dimension; a size of -1 is the rest.
 pub(super) fn slice(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
@@ -38,52 +35,6 @@ pub(super) fn slice(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     op.finish_stored(0, value)
 }
 
-/// What the masks of a STRIDED_SLICE make of one entry of its lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
-    /// The `entry`-th range applies to dimension `axis`; it goes away when `single`.
-    Range { entry: usize, axis: i64, single: bool },
-    /// A new dimension of size one.
-    New,
-    /// The `0`-many dimensions in the middle that no entry names.
-    Rest(i64),
-}
-
-struct Masks {
-    begin: i32,
-    end: i32,
-    ellipsis: i32,
-    new_axis: i32,
-    shrink: i32,
-}
-
-/// Masks have 32 bits; lists may be longer.
-fn bit(mask: i32, entry: usize) -> bool {
-    entry < 32 && mask >> entry & 1 == 1
-}
-
-fn entries(masks: &Masks, count: usize, rank: usize) -> Result<Vec<Entry>, Refusal> {
-    let is_ellipsis = |entry| bit(masks.ellipsis, entry);
-    let is_new = |entry| !is_ellipsis(entry) && bit(masks.new_axis, entry);
-    let named = (0..count).filter(|&entry| !is_ellipsis(entry) && !is_new(entry)).count();
-    let rest = rank.checked_sub(named);
-    let rest = rest.ok_or_else(|| Refusal::new("it names more dimensions than there are"))? as i64;
-    let mut axis = 0;
-    let mut list = Vec::with_capacity(count);
-    for entry in 0..count {
-        if is_ellipsis(entry) {
-            list.push(Entry::Rest(rest));
-            axis += rest;
-        } else if is_new(entry) {
-            list.push(Entry::New);
-        } else {
-            list.push(Entry::Range { entry, axis, single: bit(masks.shrink, entry) });
-            axis += 1;
-        }
-    }
-    Ok(list)
-}
-
 /// STRIDED_SLICE: options begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask,
 /// offset.
 pub(super) fn strided_slice(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
@@ -97,13 +48,7 @@ pub(super) fn strided_slice(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     };
     let steps = op.ints(3, "the list of steps")?;
     let entries = entries(&masks, steps.len(), op.rank(0)?)?;
-    let ranges: Vec<(usize, i64, bool)> = entries
-        .iter()
-        .filter_map(|&entry| match entry {
-            Entry::Range { entry, axis, single } => Some((entry, axis, single)),
-            _ => None,
-        })
-        .collect();
+    let ranges = ranges(&entries);
     let mut value = op.stored(0)?;
     if !ranges.is_empty() {
         let bounds = match (op.known_ints(1), op.known_ints(2)) {
@@ -134,48 +79,6 @@ pub(super) fn strided_slice(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
         value = op.apply("Identity", &[value]);
     }
     op.finish_stored(0, value)
-}
-
-/// Where the new dimensions stand in the result.
-fn new_axes(entries: &[Entry]) -> Vec<i64> {
-    let mut position = 0;
-    let mut new = Vec::new();
-    for entry in entries {
-        match entry {
-            Entry::New => {
-                new.push(position);
-                position += 1;
-            }
-            Entry::Range { single, .. } => position += i64::from(!single),
-            Entry::Rest(count) => position += count,
-        }
-    }
-    new
-}
-
-fn known_bounds(
-    masks: &Masks,
-    offset: bool,
-    ranges: &[(usize, i64, bool)],
-    begin: &[i64],
-    end: &[i64],
-    steps: &[i64],
-) -> (Vec<i64>, Vec<i64>) {
-    let bounds = |&(entry, _, single): &(usize, i64, bool)| {
-        let (from, to) = (begin[entry], end[entry]);
-        if single {
-            // The last element is -1, and what follows it is no index.
-            return (from, if from == -1 { TO_THE_END } else { from.saturating_add(1) });
-        }
-        let to = if offset { from.saturating_add(to) } else { to };
-        let (first, last) =
-            if steps[entry] < 0 { (TO_THE_END, TO_THE_START) } else { (0, TO_THE_END) };
-        (
-            if bit(masks.begin, entry) { first } else { from },
-            if bit(masks.end, entry) { last } else { to },
-        )
-    };
-    ranges.iter().map(bounds).unzip()
 }
 
 /// Bounds of which some are computed by the graph: the open ones are put in by Where.
@@ -221,37 +124,4 @@ fn computed_bounds(
         ends = op.apply("Where", &[flags, next, ends]);
     }
     Ok([starts, ends])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masks_place_every_entry() {
-        // x[new, ..., 3, 1:2] of four dimensions.
-        let masks = Masks { begin: 0, end: 0, ellipsis: 2, new_axis: 1, shrink: 4 };
-        let list = entries(&masks, 4, 4).unwrap();
-        assert_eq!(
-            list,
-            [
-                Entry::New,
-                Entry::Rest(2),
-                Entry::Range { entry: 2, axis: 2, single: true },
-                Entry::Range { entry: 3, axis: 3, single: false },
-            ]
-        );
-        assert_eq!(new_axes(&list), [0]);
-        assert!(entries(&masks, 9, 4).is_err());
-    }
-
-    #[test]
-    fn open_ends_follow_the_direction() {
-        let masks = Masks { begin: 1, end: 3, ellipsis: 0, new_axis: 0, shrink: 0 };
-        let ranges = [(0, 0, false), (1, 1, false), (2, 2, true)];
-        let (starts, ends) =
-            known_bounds(&masks, false, &ranges, &[5, 4, -1], &[6, 6, 0], &[-1, 1, 1]);
-        assert_eq!(starts, [TO_THE_END, 4, -1]);
-        assert_eq!(ends, [TO_THE_START, TO_THE_END, TO_THE_END]);
-    }
 }

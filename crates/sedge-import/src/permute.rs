@@ -1,14 +1,15 @@
 use bytes::Bytes;
 use sedge_tensor::Tensor;
 
-use super::Refusal;
-
 /// A tensor with its dimensions in another order; without a copy when the order is the same.
-pub(super) fn permuted(tensor: &Tensor, order: &[usize]) -> Result<Tensor, Refusal> {
+///
+/// # Errors
+/// An order that is none of the tensor's dimensions.
+pub(crate) fn permuted(tensor: &Tensor, order: &[usize]) -> Result<Tensor, String> {
     let shape = tensor.shape();
     let fits = order.len() == shape.len() && order.iter().all(|&axis| axis < shape.len());
     let size = tensor.dtype().size().filter(|_| fits);
-    let size = size.ok_or_else(|| Refusal::new("its weights cannot be rearranged"))?;
+    let size = size.ok_or_else(|| "its weights cannot be rearranged".to_owned())?;
     if order.iter().enumerate().all(|(new, &old)| new == old) {
         return Ok(tensor.clone());
     }
@@ -35,7 +36,7 @@ pub(super) fn permuted(tensor: &Tensor, order: &[usize]) -> Result<Tensor, Refus
         }
     }
     Tensor::from_bytes(tensor.dtype(), new_shape, Bytes::from(result))
-        .map_err(|error| Refusal(error.to_string()))
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

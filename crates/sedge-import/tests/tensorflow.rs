@@ -1,0 +1,213 @@
+//! TensorFlow graphs: what they become, and what is said of those that cannot be imported.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use sedge_graph::Graph;
+use sedge_import::{Format, Imported, Source, import};
+
+/// Protobuf, field by field.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend(content);
+    bytes
+}
+
+fn number(tag: u8, value: u8) -> Vec<u8> {
+    vec![tag << 3, value]
+}
+
+/// `NodeDef`: name, operator, operands, attributes as encoded `AttrValue`s.
+fn node(name: &str, op: &str, inputs: &[&str], attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = [field(1, name.as_bytes()), field(2, op.as_bytes())].concat();
+    bytes.extend(inputs.iter().flat_map(|input| field(3, input.as_bytes())));
+    for (key, value) in attributes {
+        bytes.extend(field(5, &[field(1, key.as_bytes()), field(2, value)].concat()));
+    }
+    bytes
+}
+
+fn float_type() -> Vec<u8> {
+    number(6, 1)
+}
+
+fn shape(sizes: &[u8]) -> Vec<u8> {
+    field(7, &sizes.iter().flat_map(|&size| field(2, &number(1, size))).collect::<Vec<u8>>())
+}
+
+fn placeholder(name: &str) -> Vec<u8> {
+    node(name, "Placeholder", &[], &[("dtype", float_type()), ("shape", shape(&[1, 4]))])
+}
+
+/// A scalar constant of this `DataType` and field of `TensorProto`.
+fn constant(name: &str, dtype: u8, content: &[u8]) -> Vec<u8> {
+    node(name, "Const", &[], &[("value", field(8, &[&number(1, dtype), content].concat()))])
+}
+
+fn graph(nodes: &[Vec<u8>]) -> Vec<u8> {
+    nodes.iter().flat_map(|node| field(1, node)).collect()
+}
+
+fn imported(nodes: &[Vec<u8>]) -> Result<Imported, String> {
+    import(&Source::alone(graph(nodes))).map_err(|error| error.to_string())
+}
+
+fn ops(graph: &Graph) -> Vec<&str> {
+    graph.nodes.iter().map(|node| node.op.as_str()).collect()
+}
+
+fn names(graph: &Graph) -> [Vec<&str>; 2] {
+    [&graph.inputs, &graph.outputs]
+        .map(|ids| ids.iter().map(|&id| graph.value(id).name.as_str()).collect())
+}
+
+fn model(name: &str) -> Bytes {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/models");
+    std::fs::read(models.join(name)).unwrap().into()
+}
+
+#[test]
+fn a_frozen_network_needs_no_transposes_inside() {
+    let bytes = model("resnet8-tensorflow/frozen.pb");
+    let imported = import(&Source::alone(bytes.clone())).unwrap();
+    assert_eq!(imported.format, Format::TensorFlow);
+    assert_eq!(names(&imported.graph), [["input:0"], ["Identity:0"]]);
+    let transposes = ops(&imported.graph).iter().filter(|op| **op == "Transpose").count();
+    assert_eq!(transposes, 1);
+    let file = bytes.as_ptr_range();
+    let constants = imported.graph.values().filter_map(|(_, value)| value.constant.as_ref());
+    let shared = constants.filter(|c| file.contains(&c.bytes().as_ptr())).count();
+    assert!(shared > 20, "only {shared} constants share the file's bytes");
+}
+
+#[test]
+fn what_nobody_reads_comes_out_if_it_depends_on_an_input() {
+    let two = imported(&[
+        placeholder("x"),
+        constant("c", 1, &field(5, &1f32.to_le_bytes())),
+        node("unused", "Identity", &["c"], &[]),
+        node("sum", "AddV2", &["x", "c", "^unused"], &[]),
+        node("parts", "Split", &["axis", "sum"], &[("num_split", number(3, 2))]),
+        constant("axis", 3, &field(7, &[1])),
+        node("check", "Assert", &["sum"], &[]),
+    ]);
+    let two = two.unwrap();
+    assert_eq!(names(&two.graph), [vec!["x:0"], vec!["parts:0", "parts:1"]]);
+    assert_eq!(ops(&two.graph), ["Add", "Split"]);
+}
+
+#[test]
+fn a_branch_for_training_is_left_out() {
+    let flag = node("phase_train", "Placeholder", &[], &[("dtype", number(6, 10))]);
+    let graph = imported(&[
+        placeholder("x"),
+        flag,
+        node("choice", "Switch", &["x", "phase_train"], &[]),
+        node("noise", "RandomUniform", &["choice:1"], &[]),
+        node("calm", "Relu", &["choice:0"], &[]),
+        node("y", "Merge", &["noise", "calm"], &[]),
+    ]);
+    let graph = graph.unwrap().graph;
+    assert_eq!((ops(&graph), names(&graph)[0].clone()), (vec!["Relu"], vec!["x:0"]));
+}
+
+#[test]
+fn what_cannot_be_imported_is_said_exactly() {
+    let x = || placeholder("x");
+    let on = |op: &str| node("y", op, &["x"], &[]);
+    let huge = [number(1, 1), field(2, &field(2, &[8, 0xff, 0xff, 0xff, 0xff, 0x0f]))].concat();
+    for (nodes, want) in [
+        (vec![x(), on("Bucketize")], "operators that are not supported: Bucketize (1)"),
+        (
+            vec![x(), node("y", "Enter", &["x"], &[]), node("z", "Exit", &["y"], &[])],
+            "operators that are not supported: Enter (1), Exit (1)",
+        ),
+        (
+            vec![x(), node("y", "Relu", &["z:0"], &[])],
+            "the file is damaged: 'y' reads 'z:0', which does not exist",
+        ),
+        (vec![x(), x()], "the file is damaged: two nodes have the name 'x'"),
+        (
+            vec![
+                x(),
+                node("a", "Add", &["x", "b"], &[]),
+                node("b", "Relu", &["a"], &[]),
+                node("c", "Relu", &["b"], &[]),
+            ],
+            "the file is damaged: the nodes form a cycle through 'b'",
+        ),
+        (
+            vec![x()],
+            "no result of the graph depends on an input. \
+             Hint: freeze it with its placeholders, or save it with a signature",
+        ),
+        (
+            vec![x(), node("y", "Reshape", &["x"], &[])],
+            "operator Reshape that makes 'y' cannot be imported: operand 1 is missing",
+        ),
+        (
+            vec![x(), node("y", "MaxPool", &["x"], &[("data_format", field(2, b"NCHW_VECT_C"))])],
+            "operator MaxPool that makes 'y' cannot be imported: \
+             its layout is NCHW_VECT_C, only NHWC and NCHW are supported",
+        ),
+        (
+            vec![
+                x(),
+                node("c", "Const", &[], &[("value", field(8, &huge))]),
+                node("y", "Add", &["x", "c"], &[]),
+            ],
+            "operator Const that makes 'c' cannot be imported: \
+             its value has 17179869180 bytes, of which the file gives 0: that is too much",
+        ),
+        (
+            vec![x(), node("v", "VarHandleOp", &[], &[]), node("y", "Add", &["x", "v"], &[])],
+            "operator VarHandleOp that makes 'v' cannot be imported: it is a variable, whose value \
+             is not in the file. Hint: freeze the graph, or use the whole directory of the SavedModel",
+        ),
+        (
+            vec![
+                x(),
+                node("flag", "Equal", &["x", "x"], &[]),
+                node("y", "Switch", &["x", "flag"], &[]),
+            ],
+            "operator Switch that makes 'y' cannot be imported: \
+             its branch is chosen by a computed condition",
+        ),
+    ] {
+        let error = imported(&nodes).unwrap_err();
+        assert_eq!(error, format!("cannot import the TensorFlow model: {want}"));
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_without_a_panic() {
+    let sound = model("resnet8-tensorflow/frozen.pb");
+    for length in (0..sound.len()).step_by(997) {
+        assert!(import(&Source::alone(sound.slice(..length))).is_err(), "{length}");
+    }
+    let cut = import(&Source::alone(sound.slice(..sound.len() - 100))).unwrap_err();
+    let start = "cannot import the TensorFlow model: the file is damaged or incomplete: ";
+    assert!(cut.to_string().starts_with(start), "{cut}");
+    // Names and numbers of the structure, not of the weights, which any bytes are.
+    let small = graph(&[
+        placeholder("x"),
+        constant("axis", 3, &field(7, &[1])),
+        node("parts", "Split", &["axis", "x"], &[("num_split", number(3, 2))]),
+        node("sum", "Add", &["parts:0", "parts:1"], &[]),
+    ]);
+    for at in 0..small.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff, small[at].wrapping_add(1)] {
+            let mut damaged = small.clone();
+            damaged[at] = value;
+            let _ = import(&Source::alone(damaged));
+        }
+    }
+}

@@ -10,6 +10,7 @@
 
 mod facts;
 mod flatbuffer;
+mod foreign;
 mod heads;
 mod onnx;
 mod permute;
@@ -19,6 +20,7 @@ pub mod tensorflow;
 pub mod tflite;
 
 pub use facts::Fact;
+pub use foreign::{Foreign, foreign, foreign_archive};
 pub use onnx::{MAX_SETTINGS_BYTES, SETTINGS};
 pub use source::{Alone, Siblings, Source};
 
@@ -88,6 +90,9 @@ pub enum ImportError {
          graph or saved model)"
     )]
     UnknownFormat,
+    /// A known format that is not imported.
+    #[error("it is {}. Hint: {}", .0.name, .0.hint)]
+    Foreign(&'static Foreign),
     /// The TensorFlow Lite importer refused.
     #[error("cannot import the TensorFlow Lite model: {0}")]
     Tflite(#[from] tflite::Error),
@@ -109,6 +114,9 @@ pub enum ImportError {
 /// Unknown formats, broken files, and operators that are not supported, named.
 pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
     let bytes = &source.bytes;
+    if let Some(foreign) = foreign(source.name, bytes) {
+        return Err(ImportError::Foreign(foreign));
+    }
     let format = Format::recognise(source.name, bytes).ok_or(ImportError::UnknownFormat)?;
     let (mut graph, facts) = match format {
         Format::Tflite => tflite::import(bytes)?,

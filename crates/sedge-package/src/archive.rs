@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use sedge_import::{Foreign, foreign_archive};
 use tempfile::TempDir;
 
 use crate::PackageError;
@@ -14,6 +15,10 @@ use crate::identity::MAX_DEPTH;
 /// Limits on what an archive may unpack to.
 const MAX_ENTRIES: usize = 10_000;
 const MAX_BYTES: u64 = 4 << 30;
+/// How many times its own size an archive may unpack to, beside [`ALWAYS_BYTES`]: weights hardly
+/// shrink, and zeros by a thousand times.
+const MAX_RATIO: u64 = 100;
+const ALWAYS_BYTES: u64 = 64 << 20;
 /// Bytes between one file of a tar archive and the next. Names may be as long as files, and the
 /// library holds them in memory.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -71,12 +76,18 @@ pub(crate) fn unpack(path: &Path, kind: Kind) -> Result<Unpacked, PackageError> 
     if let Kind::Foreign(what) = kind {
         return Err(refuse(format!("it is {what}. Hint: pack it as .tar.gz or .zip")));
     }
+    // Other frameworks' model files are zip archives, of which nothing needs to be unpacked.
+    if let Some(foreign) = other_model(path, kind) {
+        return Err(PackageError::Foreign { path: path.to_owned(), foreign });
+    }
     let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(text)?;
     let lock = File::open(directory.path()).map_err(text)?;
     lock.try_lock().map_err(|error| refuse(error.to_string()))?;
     sweep(directory.path());
     let file = File::open(path).map_err(text)?;
-    let mut out = Unpacker { root: directory.path(), entries: 0, left: MAX_BYTES };
+    let size = file.metadata().map_err(text)?.len();
+    let left = size.saturating_mul(MAX_RATIO).saturating_add(ALWAYS_BYTES).min(MAX_BYTES);
+    let mut out = Unpacker { root: directory.path(), entries: 0, most: left, left };
     match kind {
         Kind::Gzip => out.tar(flate2::read::GzDecoder::new(file)),
         Kind::Tar => out.tar(file),
@@ -85,6 +96,14 @@ pub(crate) fn unpack(path: &Path, kind: Kind) -> Result<Unpacked, PackageError> 
     }
     .map_err(refuse)?;
     Ok(Unpacked { directory, _lock: lock })
+}
+
+fn other_model(path: &Path, kind: Kind) -> Option<&'static Foreign> {
+    if kind != Kind::Zip {
+        return None;
+    }
+    let archive = zip::ZipArchive::new(File::open(path).ok()?).ok()?;
+    foreign_archive(archive.file_names().flatten())
 }
 
 /// Removes what processes of this user left behind that were ended while an archive was unpacked:
@@ -129,6 +148,7 @@ impl<R: Read> Read for Allowed<R> {
 struct Unpacker<'a> {
     root: &'a Path,
     entries: usize,
+    most: u64,
     left: u64,
 }
 
@@ -198,7 +218,7 @@ impl Unpacker<'_> {
         self.left = self
             .left
             .checked_sub(copied)
-            .ok_or_else(|| format!("it unpacks to more than {} GiB", MAX_BYTES >> 30))?;
+            .ok_or_else(|| format!("it unpacks to more than {} MiB", self.most >> 20))?;
         Ok(())
     }
 }

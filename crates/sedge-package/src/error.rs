@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use sedge_import::ImportError;
+use sedge_import::{Foreign, ImportError};
+
+use crate::Neo;
 
 /// Why a model could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,17 @@ pub enum PackageError {
         /// What is wrong.
         problem: String,
     },
+    /// A model that is an archive of another framework's.
+    #[error("{path} is {}. Hint: {}", .foreign.name, .foreign.hint)]
+    Foreign {
+        /// The archive.
+        path: PathBuf,
+        /// What it is.
+        foreign: &'static Foreign,
+    },
+    /// A package that only its own runtime runs.
+    #[error("{0}")]
+    Neo(Box<Neo>),
     /// A service name that breaks the rule.
     #[error(transparent)]
     Name(#[from] crate::NameError),

@@ -8,6 +8,7 @@
 
 mod archive;
 mod check;
+mod choose;
 mod convert;
 mod directory;
 mod draft;
@@ -18,6 +19,7 @@ mod keys;
 mod locate;
 mod manifest;
 mod names;
+mod neo;
 mod npz;
 mod open;
 mod settings;
@@ -29,6 +31,7 @@ pub use init::manifest_template;
 pub use keys::{KEYS, Key, known_key, nearest_key};
 pub use manifest::{Golden, Manifest, ModelSection, Task, Tolerance};
 pub use names::{NameError, service_name, validate_service_name};
+pub use neo::{Backend, Neo, NeoFile, NeoTensor};
 pub use npz::{parse_npy, read_npz, write_npz};
 pub use open::{InputSpec, Package};
 pub use settings::{Origin, Setting, Settings};

@@ -13,8 +13,8 @@ use crate::directory::{Directory, map};
 use crate::locate::{Located, MANIFEST, locate, only_model};
 use crate::manifest::{is_inside, section};
 use crate::{
-    Golden, Incomplete, KEYS, Manifest, Missing, Origin, PackageError, Settings, Task, archive,
-    identity, known_key, names,
+    Golden, Incomplete, KEYS, Manifest, Missing, Neo, Origin, PackageError, Settings, Task,
+    archive, identity, known_key, names,
 };
 
 /// Largest manifest, which takes some ten times its size to parse.
@@ -85,6 +85,9 @@ impl Package {
                     PackageError::NoModel { found, hint, .. } => {
                         PackageError::NoModel { path: path.to_owned(), found, hint }
                     }
+                    PackageError::Neo(neo) => {
+                        PackageError::Neo(Box::new(Neo { path: path.to_owned(), ..*neo }))
+                    }
                     other => other,
                 }
             });
@@ -123,6 +126,10 @@ impl Package {
                 (root, file, Some(manifest))
             }
             Located::Model(file) => (file.parent().unwrap_or(directory).to_owned(), file, None),
+            Located::Neo(neo) => {
+                // As it was named, not where its files were found.
+                return Err(PackageError::Neo(Box::new(Neo { path: named.to_owned(), ..neo })));
+            }
         };
         Self::build(Parts { root, file, named, manifest, overrides, unpacked })
     }
@@ -132,6 +139,10 @@ impl Package {
         let bytes = map(&file)?;
         if bytes.is_empty() {
             return Err(PackageError::Empty(file));
+        }
+        // Before any importer: weights and graph of a compiled model look like others'.
+        if let Some(neo) = Neo::around(&file, &bytes[..bytes.len().min(16)]) {
+            return Err(PackageError::Neo(Box::new(neo)));
         }
         let directory = Directory::around(&file);
         let imported = sedge_import::import(&Source::new(&directory.main, bytes, &directory))

@@ -115,7 +115,7 @@ fn what_is_no_model_is_named() {
     }
     let empty = directory.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    let words = ["no TensorFlow Lite or ONNX file", "Hint: name a model file"];
+    let words = ["no file of a format that is imported", "Hint: name a model file"];
     says(&["model", "inspect", empty.to_str().unwrap()], 1, &words);
 }
 

@@ -95,3 +95,15 @@ fn golden_cases_are_recorded_and_replayed() {
     snapshot("model_validate", &all.join("\n"));
     assert!(!directory.path().join("other").exists());
 }
+
+#[test]
+fn a_compiled_package_is_described_but_not_run() {
+    let lines = [
+        "model inspect testdata/neo/three_inputs",
+        "model inspect testdata/neo/dynamic_batch --format jsonl",
+        "infer testdata/neo/ssd testdata/images/face.jpg",
+        "model convert testdata/neo/ssd/compiled.params no/such/out.onnx",
+    ];
+    let all: Vec<String> = lines.iter().map(|line| seen_in(Path::new("/no"), line)).collect();
+    insta::assert_snapshot!("model_neo", all.join("\n"));
+}

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use sedge_engine::TensorInfo;
 use sedge_graph::statistics;
-use sedge_package::Package;
+use sedge_package::{Neo, NeoTensor, Package, PackageError};
 use serde_json::{Value, json};
 
 use crate::commands::{Format, OUTPUT};
@@ -38,12 +38,17 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let package = Package::open(&self.model, &self.overrides.overrides()?)?;
+        let (document, table) = match Package::open(&self.model, &self.overrides.overrides()?) {
+            Ok(package) => (as_json(&package), as_table(&package)),
+            // It cannot be run, but it can be told what it is.
+            Err(PackageError::Neo(neo)) => (serde_json::to_value(&neo)?, neo_table(&neo)),
+            Err(error) => return Err(error.into()),
+        };
         let mut out = std::io::stdout().lock();
         match self.format {
-            Format::Json => writeln!(out, "{:#}", as_json(&package)),
-            Format::Jsonl => writeln!(out, "{}", as_json(&package)),
-            Format::Table => write!(out, "{}", as_table(&package)),
+            Format::Json => writeln!(out, "{document:#}"),
+            Format::Jsonl => writeln!(out, "{document}"),
+            Format::Table => write!(out, "{table}"),
         }
         .context(OUTPUT)?;
         Ok(ExitCode::SUCCESS)
@@ -139,5 +144,38 @@ fn as_table(package: &Package) -> String {
     if let Err(incomplete) = package.pipeline() {
         text.push_str(&format!("\n{}\n", incomplete.to_string().replace("Hint: ", "\nHint: ")));
     }
+    text
+}
+
+fn neo_table(neo: &Neo) -> String {
+    let unknown = || "unknown".to_owned();
+    let target = [&neo.target_device, &neo.device_type].into_iter().flatten();
+    let target = target.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let rows = [
+        ("model", neo.path.display().to_string()),
+        ("format", format!("SageMaker Neo, backend {}", neo.backend)),
+        ("compiled for", if target.is_empty() { unknown() } else { target }),
+        ("runs in Sedge", "no: it is machine code for the runtime DLR".to_owned()),
+    ];
+    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let mut text = table::lines(&rows, &[], "");
+    let row = |tensor: &NeoTensor| {
+        let dim = |&dim: &i64| if dim < 0 { "?".to_owned() } else { dim.to_string() };
+        let shape: Vec<String> = tensor.shape.iter().map(dim).collect();
+        vec![tensor.name.clone(), tensor.dtype.clone(), shape.join("x")]
+    };
+    for (title, tensors) in [("inputs", &neo.inputs), ("outputs", &neo.outputs)] {
+        let rows: Vec<_> = tensors.iter().map(row).collect();
+        let listed =
+            if rows.is_empty() { "  unknown\n".into() } else { table::lines(&rows, &[], "  ") };
+        text.push_str(&format!("\n{title}\n{listed}"));
+    }
+    let rows: Vec<_> = neo
+        .files
+        .iter()
+        .map(|file| vec![file.role.to_owned(), file.name.clone(), table::bytes(file.bytes)])
+        .collect();
+    text.push_str(&format!("\nfiles\n{}", table::lines(&rows, &[], "  ")));
+    text.push_str("\nHint: bring the model that was compiled (MXNet, TensorFlow or ONNX)\n");
     text
 }

@@ -10,6 +10,7 @@ mod bundle;
 mod checksum;
 mod control;
 mod conv;
+mod cubic;
 mod detection;
 mod dims;
 mod elementwise;

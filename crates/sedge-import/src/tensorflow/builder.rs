@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use sedge_graph::{Dim, Graph, NodeBuilder, Value, ValueId, shapes};
 use sedge_tensor::{DType, Tensor};
 
-use super::dims::Contents;
+use super::dims::{Contents, Element};
 use super::program::{Output, Program};
 use super::proto::{Content, List};
 use super::variables::Variables;
@@ -244,9 +244,17 @@ impl<'p> Op<'_, 'p> {
         self.context.graph.constant(Some(value))
     }
 
-    /// The integers of operand `index`, when it is a constant.
+    /// The integers of operand `index`, when they are known while importing.
     pub(super) fn known_ints(&self, index: usize) -> Option<Vec<i64>> {
-        self.constant(self.operand(index).ok()?)?.to_i64()
+        let value = self.operand(index).ok()?;
+        if let Some(constant) = self.constant(value) {
+            return constant.to_i64();
+        }
+        let known = |element: &Element| match element {
+            Element::Known(n) => Some(*n),
+            _ => None,
+        };
+        self.context.contents.get(&value)?.iter().map(known).collect()
     }
 
     /// The integers of an operand that must be constant.

@@ -2,8 +2,8 @@
 
 use super::builder::Op;
 use super::{
-    Refusal, blocks, conv, detection, elementwise, flow, gather, matrix, pool, reduce, resize,
-    shape, slice,
+    Refusal, blocks, conv, cubic, detection, elementwise, flow, gather, matrix, pool, reduce,
+    resize, shape, slice,
 };
 
 /// Translates one operator.
@@ -142,7 +142,7 @@ const TABLE: &[(&[&str], Build)] = &[
     (&["ScatterNd"], gather::scatter_nd),
     (&["ResizeBilinear"], |op| resize::resize(op, "linear")),
     (&["ResizeNearestNeighbor"], |op| resize::resize(op, "nearest")),
-    (&["ResizeBicubic"], |op| resize::resize(op, "cubic")),
+    (&["ResizeBicubic"], cubic::resize),
     (&["Pad", "PadV2"], resize::pad),
     (&["MirrorPad"], resize::mirror_pad),
     (&["SpaceToBatchND", "SpaceToBatch"], blocks::space_to_batch),

@@ -7,8 +7,8 @@ use super::Refusal;
 use super::builder::Op;
 use super::shape::join;
 
-/// ResizeBilinear and ResizeBicubic: attributes align_corners, half_pixel_centers. The result is
-/// real, whatever the picture is made of.
+/// ResizeBilinear, whose result is real whatever the picture is made of, and
+/// ResizeNearestNeighbor: attributes align_corners, half_pixel_centers.
 pub(super) fn resize(op: &mut Op<'_, '_>, mode: &str) -> Result<(), Refusal> {
     let (aligned, half) = (op.flag("align_corners"), op.flag("half_pixel_centers"));
     // Nearest, in TensorFlow, is floor((x + 0.5) * scale) with half pixels; with ONNX's, which
@@ -21,34 +21,24 @@ pub(super) fn resize(op: &mut Op<'_, '_>, mode: &str) -> Result<(), Refusal> {
     let picture = op.picture(0)?;
     let real = if mode == "nearest" { picture } else { op.cast(picture, DType::F32) };
     let size = op.known_ints(1);
-    // All four sizes where they are known: engines know that form best.
-    let whole = match (size.as_deref(), op.dim(picture, 0), op.dim(picture, 1)) {
+    let sizes = match (size.as_deref(), op.dim(picture, 0), op.dim(picture, 1)) {
         (Some(&[height, width]), Some(batch), Some(channels)) => {
-            Some([batch as i64, channels as i64, height, width])
+            op.add_ints(&[batch as i64, channels as i64, height, width])
         }
-        _ => None,
-    };
-    let sizes = match whole {
-        Some(sizes) => op.add_ints(&sizes),
-        None => op.shape_operand(1)?,
+        _ => {
+            let shape = op.apply("Shape", &[picture]);
+            let name = op.name("slice");
+            let kept = op.start("Slice").input(shape).ints(&[0]).ints(&[2]).output(&name);
+            let wanted = op.shape_operand(1)?;
+            join(op, &[kept, wanted], 0)
+        }
     };
     let name = op.name("resize");
     let mut node = op.start("Resize").input(real).optional(None).optional(None).input(sizes);
-    if whole.is_none() {
-        node = node.attribute("axes", vec![2i64, 3]);
-    }
     node = node.attribute("mode", mode).attribute("coordinate_transformation_mode", coordinates);
-    node = match mode {
-        "nearest" => node.attribute("nearest_mode", rounding),
-        // `core/kernels/image/resize_bicubic_op.cc`: with half pixels Keys' cubic, whose weights
-        // outside of the picture are left out; the old one has another constant and repeats the
-        // border.
-        "cubic" if half => {
-            node.attribute("cubic_coeff_a", -0.5f32).attribute("exclude_outside", 1i64)
-        }
-        "cubic" => node.attribute("cubic_coeff_a", -0.75f32),
-        _ => node,
-    };
+    if mode == "nearest" {
+        node = node.attribute("nearest_mode", rounding);
+    }
     let value = node.output(&name);
     op.finish_picture(value)
 }

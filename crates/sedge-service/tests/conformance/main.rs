@@ -211,3 +211,35 @@ fn onnxruntime_answers_the_same_for_what_is_read_and_written_again() {
     let faults: Vec<_> = answers.iter().filter_map(fault).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// Every case of TensorFlow's operators.
+fn tensorflow(engine: &str) {
+    let answers = packed::run(engine, &testdata().join("tensorflow_ops.zip"));
+    assert!(answers.len() > 250, "only {} cases were found", answers.len());
+    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
+        packed::Outcome::Equal => None,
+        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
+            Some(format!("{name} ({operator}): {why}"))
+        }
+    };
+    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
+    let equal = answers.len() - faults.len();
+    println!("TensorFlow's operators, {engine}: {equal} of {} cases equal", answers.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_embedded_engine_computes_every_operator_as_tensorflow() {
+    tensorflow("auto");
+}
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_computes_every_operator_as_tensorflow() {
+    if Registry::new(None).engine("onnxruntime").and_then(|engine| engine.version()).is_err() {
+        assert!(std::env::var_os("CI").is_none(), "onnxruntime is not available");
+        println!("skipped: onnxruntime is not available");
+        return;
+    }
+    tensorflow("onnxruntime");
+}

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
 use sedge_graph::Graph;
-use sedge_import::{Format, Imported, Source, import};
+use sedge_import::{Format, Imported, Siblings, Source, import};
 
 /// Protobuf, field by field.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
@@ -209,5 +210,118 @@ fn damaged_files_are_refused_without_a_panic() {
             damaged[at] = value;
             let _ = import(&Source::alone(damaged));
         }
+    }
+}
+
+/// The files of a saved model, some of them damaged.
+#[derive(Debug)]
+struct Files(BTreeMap<String, Bytes>);
+
+impl Siblings for Files {
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn read(&self, name: &str) -> std::io::Result<Bytes> {
+        self.0.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+}
+
+const INDEX: &str = "variables/variables.index";
+const DATA: &str = "variables/variables.data-00000-of-00001";
+
+fn saved() -> Files {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/saved_models/session");
+    let read = |name: &str| (name.to_owned(), std::fs::read(folder.join(name)).unwrap().into());
+    Files(["saved_model.pb", INDEX, DATA].map(read).into())
+}
+
+fn opened(files: &Files) -> Result<Imported, String> {
+    let main = files.0["saved_model.pb"].clone();
+    import(&Source::new("saved_model.pb", main, files)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_saved_model_is_its_files() {
+    let imported = opened(&saved()).unwrap();
+    assert_eq!(imported.format, Format::SavedModel);
+    assert_eq!(imported.beside, [DATA, INDEX]);
+    assert_eq!(names(&imported.graph), [["pixels"], ["logits"]]);
+}
+
+#[test]
+fn damaged_variables_are_named() {
+    let flipped = |name: &str, at: usize| {
+        let mut bytes = saved().0[name].to_vec();
+        bytes[at] ^= 1;
+        (name.to_owned(), Bytes::from(bytes))
+    };
+    let cut = |name: &str, by: usize| {
+        let bytes = saved().0[name].clone();
+        (name.to_owned(), bytes.slice(..bytes.len() - by))
+    };
+    let variable = "operator VariableV2 that makes 'conv/bias' cannot be imported: \
+                    the variable 'conv/bias'";
+    for (change, want) in [
+        (flipped(DATA, 3), format!("{variable} is damaged: its checksum is wrong")),
+        (
+            cut(DATA, 1),
+            "operator VariableV2 that makes 'dense/kernel' cannot be imported: the variable \
+             'dense/kernel' lies behind the end of its file, which is cut off"
+                .to_owned(),
+        ),
+        (
+            flipped(INDEX, 3),
+            format!("its variables cannot be read: '{INDEX}' is damaged: a checksum is wrong"),
+        ),
+        (
+            cut(INDEX, 1),
+            format!("its variables cannot be read: '{INDEX}' is no index of variables, or cut off"),
+        ),
+    ] {
+        let mut files = saved();
+        files.0.extend([change]);
+        assert_eq!(
+            opened(&files).unwrap_err(),
+            format!("cannot import the TensorFlow model: {want}")
+        );
+    }
+    let mut files = saved();
+    files.0.remove(DATA);
+    let start = format!(
+        "cannot import the TensorFlow model: its variables cannot be read: '{DATA}' cannot be read"
+    );
+    assert!(opened(&files).unwrap_err().starts_with(&start));
+    files.0.remove(INDEX);
+    assert!(opened(&files).unwrap_err().contains("Hint: freeze the graph, or use the whole"));
+}
+
+#[test]
+fn functions_without_end_are_refused() {
+    // A function that calls itself, and one that calls the next twice, thirty times over.
+    let call = |name: &str, function: &str| node(name, function, &["a"], &[]);
+    let function = |name: &str, nodes: &[Vec<u8>], last: &str| {
+        let argument = |number: u8| field(number, &field(1, b"a"));
+        let signature = [field(1, name.as_bytes()), argument(2), argument(3)].concat();
+        let result = [field(1, b"a"), field(2, format!("{last}:a:0").as_bytes())].concat();
+        let body: Vec<u8> = nodes.iter().flat_map(|node| field(3, node)).collect();
+        field(1, &[field(1, &signature), body, field(4, &result)].concat())
+    };
+    let circle = function("f", &[call("n", "f")], "n");
+    let tower = (0..30).map(|level| {
+        let next = format!("g{}", level + 1);
+        function(&format!("g{level}"), &[call("n", &next), call("m", &next)], "n")
+    });
+    let end = function("g30", &[node("n", "Relu", &["a"], &[])], "n");
+    let tower = [tower.flatten().collect::<Vec<u8>>(), end].concat();
+    for (first, library) in [("f", circle), ("g0", tower)] {
+        let mut bytes = graph(&[placeholder("x"), node("y", first, &["x"], &[])]);
+        bytes.extend(field(2, &library));
+        let error = import(&Source::alone(bytes)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot import the TensorFlow model: the functions of the file call each other too \
+             deep, or into more than 1048576 operators"
+        );
     }
 }

@@ -127,7 +127,11 @@ fn dead(program: &Program<'_>, sorted: &[usize]) -> Dead {
 
 /// Which result of a `Switch` lives, where the file or the use of the graph fixes that.
 pub(super) fn condition(program: &Program<'_>, switch: usize) -> Option<bool> {
-    let mut flag = program.operand(switch, 1)?;
+    truth(program, program.operand(switch, 1)?)
+}
+
+/// The value of a flag that the file or the use of the graph fixes.
+pub(super) fn truth(program: &Program<'_>, mut flag: Output) -> Option<bool> {
     let mut turned = false;
     for _ in 0..program.nodes.len() {
         let node = &program.nodes[flag.node];

@@ -1,6 +1,6 @@
 //! What detectors end in: suppression of overlapping boxes, and cutting boxes out of pictures.
 
-use sedge_graph::ValueId;
+use sedge_graph::{Dim, ValueId};
 use sedge_tensor::{DType, Tensor};
 
 use super::Refusal;
@@ -209,6 +209,12 @@ pub(super) fn crop_and_resize(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let inside = op.apply("And", &[inside_y, inside_x]);
     let outside = op.add_constant(Tensor::scalar(outside));
     let value = op.apply("Where", &[inside, taken, outside]);
+    let dim = |op: &Op<'_, '_>, value, axis: usize| {
+        op.dims(value).and_then(|dims| dims.get(axis)).cloned().unwrap_or(Dim::Unknown)
+    };
+    let side = |n: i64| Dim::Fixed(n as usize);
+    let shape = vec![dim(op, boxes, 0), side(rows), side(columns), dim(op, picture, 3)];
+    op.context.graph.value_mut(value).shape = Some(shape);
     op.finish(value)
 }
 

@@ -82,18 +82,27 @@ impl Op<'_, '_> {
         }
         let shape = self.shape_operand(index)?;
         let result = self.start("Reshape").input(value).input(shape).output(&name);
+        if !self.tell_shape(result, contents.as_deref()) {
+            let length = self.dims(self.operand(index)?).and_then(|dims| dims.first()?.fixed());
+            let rank = length.filter(|&rank| rank <= MAX_LENGTH);
+            self.context.graph.value_mut(result).shape = rank.map(|n| vec![Dim::Unknown; n]);
+        }
+        Ok(result)
+    }
+
+    /// Says that a value has the shape of which this is known; false when that is nothing.
+    pub(super) fn tell_shape(&mut self, value: ValueId, contents: Option<&[Element]>) -> bool {
         let dim = |element: &Element| match element {
             Element::Known(n) => usize::try_from(*n).map_or(Dim::Unknown, Dim::Fixed),
             Element::Size(name) => Dim::Symbol(name.clone()),
             Element::Unknown => Dim::Unknown,
         };
-        let length = self.dims(self.operand(index)?).and_then(|dims| dims.first()?.fixed());
-        self.context.graph.value_mut(result).shape = match (contents, length) {
-            (Some(list), _) => Some(list.iter().map(dim).collect()),
-            (None, Some(rank)) if rank <= MAX_LENGTH => Some(vec![Dim::Unknown; rank]),
-            _ => None,
-        };
-        Ok(result)
+        let shape = contents.map(|list| list.iter().map(dim).collect());
+        let known = shape.is_some();
+        if known {
+            self.context.graph.value_mut(value).shape = shape;
+        }
+        known
     }
 
     /// The list as `Reshape` takes it: 0 copies a size, -1 is what is left.

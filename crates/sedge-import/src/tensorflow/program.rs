@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Error;
+use super::control::truth;
 use super::proto::{Content, Function, GraphDef, NodeDef};
 
 /// How deep functions may call each other; what Keras writes needs four.
@@ -90,8 +91,9 @@ impl<'p> Program<'p> {
             self.nodes[first + index].inputs = inputs?;
         }
         for index in first..first + definitions.len() {
-            if let Some(function) = self.callee(index)? {
-                self.nodes[index].results = Some(self.call(index, function, depth + 1)?);
+            if let Some((function, skipped)) = self.callee(index)? {
+                let results = self.call(index, skipped, function, depth + 1)?;
+                self.nodes[index].results = Some(results);
             }
         }
         Ok(names)
@@ -102,27 +104,35 @@ impl<'p> Program<'p> {
         Ok(())
     }
 
-    /// The function a node calls, if it is a call.
-    fn callee(&self, node: usize) -> Result<Option<&'p Function>, Error> {
+    /// The function a node calls, if it is a call, and how many operands come before its arguments.
+    fn callee(&self, node: usize) -> Result<Option<(&'p Function, usize)>, Error> {
         let Node { op, name, .. } = self.nodes[node];
         if let Some(&function) = self.library.get(op) {
-            return Ok(Some(function));
+            return Ok(Some((function, 0)));
         }
-        if !matches!(op, "PartitionedCall" | "StatefulPartitionedCall") {
-            return Ok(None);
-        }
-        let Some(Content::Function(called)) = self.attribute(node, "f") else {
+        let (attribute, skipped) = match op {
+            "PartitionedCall" | "StatefulPartitionedCall" => ("f", 0),
+            // A branch whose condition is known is called like any function.
+            "If" | "StatelessIf" => match self.operand(node, 0).and_then(|c| truth(self, c)) {
+                Some(true) => ("then_branch", 1),
+                Some(false) => ("else_branch", 1),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let Some(Content::Function(called)) = self.attribute(node, attribute) else {
             return Err(Error::Function { call: name.to_owned(), name: String::new() });
         };
         let known = self.library.get(called.name.as_str()).copied();
         let missing = || Error::Function { call: name.to_owned(), name: called.name.clone() };
-        known.ok_or_else(missing).map(Some)
+        known.ok_or_else(missing).map(|function| Some((function, skipped)))
     }
 
     /// Puts a function's body in place of a call; gives what the call's results are in it.
     fn call(
         &mut self,
         call: usize,
+        skipped: usize,
         function: &'p Function,
         depth: usize,
     ) -> Result<Vec<Output>, Error> {
@@ -133,7 +143,7 @@ impl<'p> Program<'p> {
         let mut names = HashMap::new();
         for (index, argument) in signature.argument.iter().enumerate() {
             self.charge(2)?;
-            let input = self.nodes[call].inputs.get(index).copied();
+            let input = self.nodes[call].inputs.get(skipped + index).copied();
             let damaged =
                 || Error::Dangling { node: signature.name.clone(), input: argument.name.clone() };
             names.insert(argument.name.as_str(), self.nodes.len());

@@ -1,6 +1,6 @@
 //! Resizing and padding.
 
-use sedge_graph::ValueId;
+use sedge_graph::{Dim, ValueId};
 use sedge_tensor::DType;
 
 use super::Refusal;
@@ -40,6 +40,13 @@ pub(super) fn resize(op: &mut Op<'_, '_>, mode: &str) -> Result<(), Refusal> {
         node = node.attribute("nearest_mode", rounding);
     }
     let value = node.output(&name);
+    if let (Some([batch, channels, ..]), Some(&[height, width])) =
+        (op.dims(picture), size.as_deref())
+    {
+        let side = |n: i64| usize::try_from(n).map_or(Dim::Unknown, Dim::Fixed);
+        let shape = vec![batch.clone(), channels.clone(), side(height), side(width)];
+        op.context.graph.value_mut(value).shape = Some(shape);
+    }
     op.finish_picture(value)
 }
 

@@ -214,17 +214,22 @@ pub(super) fn tile(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
 /// BroadcastTo.
 pub(super) fn broadcast_to(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let value = op.operand(0)?;
-    let shape = op.shape_operand(1)?;
+    expand(op, value, 1)
+}
+
+/// `value` repeated to the shape that operand `index` gives.
+fn expand(op: &mut Op<'_, '_>, value: ValueId, index: usize) -> Result<(), Refusal> {
+    let contents = op.contents(index);
+    let shape = op.shape_operand(index)?;
     let value = op.apply("Expand", &[value, shape]);
+    op.tell_shape(value, contents.as_deref());
     op.finish(value)
 }
 
 /// Fill: the shape comes first.
 pub(super) fn fill(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let shape = op.shape_operand(0)?;
     let value = op.operand(1)?;
-    let value = op.apply("Expand", &[value, shape]);
-    op.finish(value)
+    expand(op, value, 0)
 }
 
 /// ZerosLike and OnesLike.

@@ -11,6 +11,7 @@ mod converted;
 mod exclusions;
 mod operators;
 mod packed;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -225,6 +226,9 @@ fn tensorflow(engine: &str) {
     let faults: Vec<_> = answers.iter().filter_map(fault).collect();
     let equal = answers.len() - faults.len();
     println!("TensorFlow's operators, {engine}: {equal} of {} cases equal", answers.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let (count, faults) = saved::run(engine, testdata());
+    assert!(count >= 5, "only {count} saved models were found");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -129,7 +129,8 @@ impl Case {
         ]
     }
 
-    /// Runs the case from its tensor, with whatever runs the package's model.
+    /// Runs the case from its tensor, with whatever runs the package's model: in the other binary.
+    #[allow(dead_code)]
     pub(crate) fn run_tensor(
         &self,
         path: &Path,

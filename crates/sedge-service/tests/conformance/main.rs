@@ -9,14 +9,15 @@ mod case;
 mod compare;
 mod converted;
 mod exclusions;
+mod judge;
 mod operators;
 mod packed;
 mod saved;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use case::{Case, Outcome};
+use case::Case;
+use judge::judge;
 use sedge_engine::Registry;
 
 /// Fraction of the cases that must pass, for the engine every device has.
@@ -45,49 +46,6 @@ fn run(engine: &str, required: f64) {
     judge(&format!("engine {engine} {version}"), engine, required, answers);
 }
 
-/// Runs every case and compares what fails with what the engine is excused from.
-fn judge(
-    title: &str,
-    engine: &str,
-    required: f64,
-    run: impl Fn(&Case) -> Vec<(&'static str, Outcome)>,
-) {
-    let excluded = exclusions::of(engine);
-    let cases = Case::all(testdata());
-    assert!(cases.len() > 60, "only {} cases were found", cases.len());
-    let mut passed: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let (mut failures, mut stale) = (Vec::new(), Vec::new());
-    for case in &cases {
-        for (way, outcome) in run(case) {
-            let name = format!("{}/{} {way}", case.model, case.name);
-            let excuse = excluded.iter().find(|excuse| excuse.cases.contains(&name.as_str()));
-            let count = passed.entry(case.model.clone()).or_default();
-            count.1 += 1;
-            match (outcome, excuse) {
-                (Outcome::Passed, None) => count.0 += 1,
-                (Outcome::Passed, Some(_)) => {
-                    count.0 += 1;
-                    stale.push(name);
-                }
-                (Outcome::Failed(why), Some(excuse)) => {
-                    println!("  excused   {name}: {why}\n            because {}", excuse.reason);
-                }
-                (Outcome::Failed(why), None) => failures.push(format!("{name}: {why}")),
-            }
-        }
-    }
-    println!("{title}");
-    for (model, (good, all)) in &passed {
-        println!("  {good:3} of {all:3}  {model}");
-    }
-    let (good, all) = passed.values().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
-    let rate = good as f64 / all as f64;
-    println!("  {good} of {all} passed ({:.1} %), {} excused", rate * 100.0, all - good);
-    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
-    assert!(stale.is_empty(), "excused without need:\n{}", stale.join("\n"));
-    assert!(rate >= required, "{:.1} % passed, {:.0} % must", rate * 100.0, required * 100.0);
-}
-
 #[test]
 fn the_embedded_engine_equals_the_original_frameworks() {
     run("auto", REQUIRED);
@@ -105,21 +63,6 @@ fn the_embedded_engine_answers_the_same_for_what_was_converted() {
     let registry = Registry::new(None);
     judge("engine auto, models converted to ONNX", "auto", REQUIRED, |case| {
         case.run(&registry, "auto", |case| converted::path(case, testdata()), testdata())
-    });
-}
-
-#[test]
-#[cfg(feature = "onnxruntime")]
-fn onnxruntime_itself_runs_the_converted_files() {
-    let registry = Registry::new(None);
-    let Some(version) = version(&registry, "onnxruntime") else { return };
-    let library = registry.engine("onnxruntime").unwrap().library().unwrap();
-    let title = format!("onnxruntime {version} by itself, models converted to ONNX");
-    judge(&title, "onnxruntime", 0.7, |case| {
-        let path = converted::path(case, testdata());
-        vec![case.run_tensor(&path, testdata(), |package, input| {
-            converted::run(&library, &path, &package, &input)
-        })]
     });
 }
 

@@ -151,8 +151,10 @@ def memory(results):
                           f"{result['load_ms']:.0f}", f"{result['first_ms']:.1f}",
                           f"{result['start_ms']:.0f}"])
     text = table(head, lines)
-    head = ["`sedge serve` with", "listens after ms", "PSS MiB idle", "after 50 pictures"]
-    lines = [[row["name"], f"{row['ready_ms']:.0f}", mib(row["idle_kib"]), mib(row["after_kib"])]
+    head = ["`sedge serve` with", "listens after ms", "PSS MiB idle", "after 50 pictures",
+            "25 s later"]
+    lines = [[row["name"], f"{row['ready_ms']:.0f}",
+              *(mib(row[key]) for key in ("idle_kib", "after_kib", "later_kib"))]
              for row in results.get("footprint", [])]
     text += "\n\n" + table(head, lines)
     head = ["on disk", "MiB"]

@@ -18,6 +18,7 @@ from runners import PEERS
 
 HERE = Path(__file__).parent
 RESULT = re.compile(r"RESULT (.*)")
+LEFT_ALONE_S = 25  # it looks every 10 s whether there were requests
 
 
 class Server:
@@ -119,7 +120,7 @@ def overhead(runners, settings):
 
 
 def footprint(runners):
-    """`sedge serve`: ready, idle, and after 50 pictures."""
+    """`sedge serve`: ready, idle, after 50 pictures, and when it has been left alone again."""
     picture = Path("testdata/images/cat_720p.jpg").read_bytes()
     rows = []
     for name, model in [
@@ -132,6 +133,8 @@ def footprint(runners):
             time.sleep(0.3)
             idle = server.pss_kib()
             server.post("/endpoints/model/invocations", picture, "image/jpeg", 50)
+            after = server.pss_kib()
+            time.sleep(LEFT_ALONE_S)
             rows.append({"name": name, "ready_ms": round(server.ready_ms, 1), "idle_kib": idle,
-                         "after_kib": server.pss_kib()})
+                         "after_kib": after, "later_kib": server.pss_kib()})
     return rows

@@ -2,7 +2,7 @@
 //!
 //! The only place that wires the crates together; one file per command in `commands/`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod bench;
 mod colour;
@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod drawings;
 mod logging;
+mod memory;
 mod overrides;
 mod pictures;
 mod ranges;

@@ -97,6 +97,7 @@ impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         logging::install(self.log_format);
         let config = self.config()?;
+        crate::memory::keep();
         // What can be found wrong at once is, before models are loaded, which may take long.
         let names = names(&config.service)?;
         let listen = self.listen.as_deref().or(config.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
@@ -132,6 +133,7 @@ impl Serve {
             let events = services.events().clone();
             runtime.spawn(async move { traces.follow(&events).await });
         }
+        runtime.spawn(crate::memory::release_when_idle(services.clone()));
         runtime.block_on(serve(services.clone(), options, with_page, &listen))?;
         services.stop();
         #[cfg(feature = "otel")]

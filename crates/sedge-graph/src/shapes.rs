@@ -3,7 +3,10 @@
 //! Inference only ever adds knowledge: a value whose shape the file states keeps it. Operators it
 //! does not know leave their results unknown, which is never an error.
 
+mod compute;
 mod fold;
+mod movement;
+mod operands;
 mod rules;
 mod window;
 

@@ -1,0 +1,258 @@
+//! Operators that move elements and change none.
+
+use super::operands::{Operands, wrap};
+use crate::Dim;
+
+impl Operands<'_> {
+    pub(super) fn reshape(&self) -> Option<Vec<Dim>> {
+        let target = self.ints(1)?;
+        let source = self.shape(0);
+        let keep_zero = self.node.int("allowzero") == Some(1);
+        let mut shape: Vec<Dim> = Vec::new();
+        for (i, &n) in target.iter().enumerate() {
+            shape.push(match n {
+                0 if !keep_zero => {
+                    source.as_ref().and_then(|s| s.get(i)).cloned().unwrap_or(Dim::Unknown)
+                }
+                n => usize::try_from(n).map_or(Dim::Unknown, Dim::Fixed),
+            });
+        }
+        if let (Some(rest), Some(source)) = (target.iter().position(|&n| n == -1), source) {
+            shape[rest] = remaining(&source, &shape, rest);
+        }
+        Some(shape)
+    }
+
+    pub(super) fn flatten(&self) -> Option<Vec<Dim>> {
+        let shape = self.shape(0)?;
+        let axis = match self.node.int("axis").unwrap_or(1) {
+            axis if axis == shape.len() as i64 => shape.len(),
+            axis => wrap(axis, shape.len())?,
+        };
+        let product = |dims: &[Dim]| match dims {
+            [one] => one.clone(),
+            dims => dims
+                .iter()
+                .try_fold(1usize, |n, dim| n.checked_mul(dim.fixed()?))
+                .map_or(Dim::Unknown, Dim::Fixed),
+        };
+        Some(vec![product(&shape[..axis]), product(&shape[axis..])])
+    }
+
+    pub(super) fn transpose(&self) -> Option<Vec<Dim>> {
+        let shape = self.shape(0)?;
+        match self.node.ints("perm") {
+            None => Some(shape.into_iter().rev().collect()),
+            Some(perm) => {
+                perm.iter().map(|&p| shape.get(usize::try_from(p).ok()?).cloned()).collect()
+            }
+        }
+    }
+
+    pub(super) fn squeeze(&self) -> Option<Vec<Dim>> {
+        let shape = self.shape(0)?;
+        let drop: Vec<usize> = match self.ints(1) {
+            Some(axes) => axes.iter().map(|&a| wrap(a, shape.len())).collect::<Option<_>>()?,
+            None if self.id(1).is_some() => return None,
+            None => (0..shape.len()).filter(|&i| shape[i] == Dim::Fixed(1)).collect(),
+        };
+        let keep = |(i, _): &(usize, Dim)| !drop.contains(i);
+        Some(shape.into_iter().enumerate().filter(keep).map(|(_, dim)| dim).collect())
+    }
+
+    pub(super) fn unsqueeze(&self) -> Option<Vec<Dim>> {
+        let (shape, axes) = (self.shape(0)?, self.ints(1)?);
+        let rank = shape.len() + axes.len();
+        let axes: Vec<usize> = axes.iter().map(|&a| wrap(a, rank)).collect::<Option<_>>()?;
+        let mut rest = shape.into_iter();
+        (0..rank)
+            .map(|i| if axes.contains(&i) { Some(Dim::Fixed(1)) } else { rest.next() })
+            .collect()
+    }
+
+    pub(super) fn concat(&self) -> Option<Vec<Dim>> {
+        let mut shape = self.shape(0)?;
+        let axis = self.axis(shape.len(), 0)?;
+        let along = |index| self.shape(index)?.get(axis)?.fixed();
+        let total =
+            (0..self.node.inputs.len()).map(along).try_fold(0usize, |n, m| n.checked_add(m?));
+        shape[axis] = total.map_or(Dim::Unknown, Dim::Fixed);
+        Some(shape)
+    }
+
+    pub(super) fn split(&self) -> Vec<Option<Vec<Dim>>> {
+        let count = self.node.outputs.len();
+        let Some(shape) = self.shape(0) else { return vec![None; count] };
+        let Some(axis) = self.axis(shape.len(), 0) else { return vec![None; count] };
+        let sizes = self.ints(1);
+        let part = |index: usize| {
+            if let Some(sizes) = &sizes {
+                return usize::try_from(*sizes.get(index)?).ok();
+            }
+            let total = shape[axis].fixed()?;
+            let chunk = total.div_ceil(count.max(1));
+            Some(chunk.min(total.saturating_sub(chunk * index)))
+        };
+        let shaped = |index| {
+            let mut shape = shape.clone();
+            shape[axis] = part(index).map_or(Dim::Unknown, Dim::Fixed);
+            Some(shape)
+        };
+        (0..count).map(shaped).collect()
+    }
+
+    pub(super) fn slice(&self) -> Option<Vec<Dim>> {
+        let mut shape = self.shape(0)?;
+        let (starts, ends) = (self.ints(1)?, self.ints(2)?);
+        let axes = match self.id(3) {
+            Some(_) => self.ints(3)?,
+            None => (0..starts.len() as i64).collect(),
+        };
+        let steps = match self.id(4) {
+            Some(_) => self.ints(4)?,
+            None => vec![1; starts.len()],
+        };
+        for (i, &axis) in axes.iter().enumerate() {
+            let axis = wrap(axis, shape.len())?;
+            let size = shape[axis].fixed().and_then(|size| {
+                slice_length(size, *starts.get(i)?, *ends.get(i)?, *steps.get(i)?)
+            });
+            shape[axis] = size.map_or(Dim::Unknown, Dim::Fixed);
+        }
+        Some(shape)
+    }
+
+    pub(super) fn gather(&self) -> Option<Vec<Dim>> {
+        let (data, indices) = (self.shape(0)?, self.shape(1)?);
+        let axis = self.axis(data.len(), 0)?;
+        let mut shape = data[..axis].to_vec();
+        shape.extend(indices);
+        shape.extend_from_slice(&data[axis + 1..]);
+        Some(shape)
+    }
+
+    pub(super) fn pad(&self) -> Option<Vec<Dim>> {
+        let (mut shape, pads) = (self.shape(0)?, self.ints(1)?);
+        let axes: Vec<usize> = match self.id(3) {
+            Some(_) => {
+                self.ints(3)?.iter().map(|&a| wrap(a, shape.len())).collect::<Option<_>>()?
+            }
+            None => (0..shape.len()).collect(),
+        };
+        for (i, &axis) in axes.iter().enumerate() {
+            let grow = pads.get(i)?.checked_add(*pads.get(i + axes.len())?)?;
+            let size = shape[axis].fixed().and_then(|n| n.checked_add_signed(grow as isize));
+            shape[axis] = size.map_or(Dim::Unknown, Dim::Fixed);
+        }
+        Some(shape)
+    }
+
+    pub(super) fn expand(&self) -> Option<Vec<Dim>> {
+        let (from, to) = (self.shape(0)?, self.dims_of_constant(1)?);
+        let rank = from.len().max(to.len());
+        let at = |dims: &[Dim], i: usize| {
+            (i + dims.len())
+                .checked_sub(rank)
+                .and_then(|i| dims.get(i).cloned())
+                .unwrap_or(Dim::Fixed(1))
+        };
+        let wider = |i| match (at(&from, i), at(&to, i)) {
+            (Dim::Fixed(1), other) | (other, Dim::Fixed(1)) => other,
+            (dim, _) => dim,
+        };
+        Some((0..rank).map(wider).collect())
+    }
+
+    pub(super) fn tile(&self) -> Option<Vec<Dim>> {
+        let (shape, repeats) = (self.shape(0)?, self.ints(1)?);
+        let times = |(dim, repeat): (Dim, &i64)| match (dim, usize::try_from(*repeat)) {
+            (dim, Ok(1)) => dim,
+            (Dim::Fixed(n), Ok(r)) => n.checked_mul(r).map_or(Dim::Unknown, Dim::Fixed),
+            _ => Dim::Unknown,
+        };
+        (shape.len() == repeats.len()).then(|| shape.into_iter().zip(&repeats).map(times).collect())
+    }
+
+    pub(super) fn blocks(&self, outwards: bool) -> Option<Vec<Dim>> {
+        let shape = self.shape(0)?;
+        let block = usize::try_from(self.node.int("blocksize")?).ok().filter(|&b| b > 0)?;
+        let [n, c, h, w] = shape.as_slice() else { return None };
+        let sized = |dim: &Dim, grow: bool, by: usize| match dim.fixed() {
+            Some(n) if grow => n.checked_mul(by).map_or(Dim::Unknown, Dim::Fixed),
+            Some(n) => Dim::Fixed(n / by),
+            None => Dim::Unknown,
+        };
+        let area = block.checked_mul(block)?;
+        Some(vec![
+            n.clone(),
+            sized(c, !outwards, area),
+            sized(h, outwards, block),
+            sized(w, outwards, block),
+        ])
+    }
+}
+
+/// What `-1` in a reshape stands for: what is left of the source's elements.
+fn remaining(source: &[Dim], shape: &[Dim], rest: usize) -> Dim {
+    // A symbolic dimension that is carried over cancels on both sides.
+    let mut left: Vec<&Dim> = source.iter().collect();
+    let mut known = 1usize;
+    for (i, dim) in shape.iter().enumerate().filter(|(i, _)| *i != rest) {
+        match dim {
+            Dim::Fixed(n) => known = known.saturating_mul(*n),
+            _ => match left.iter().position(|d| *d == &shape[i]) {
+                Some(position) => drop(left.remove(position)),
+                None => return Dim::Unknown,
+            },
+        }
+    }
+    let open: Vec<&&Dim> = left.iter().filter(|dim| dim.fixed().is_none()).collect();
+    let fixed = left.iter().filter_map(|dim| dim.fixed()).try_fold(1usize, usize::checked_mul);
+    match (open.as_slice(), fixed) {
+        ([], Some(total)) if known > 0 && total % known == 0 => Dim::Fixed(total / known),
+        ([one], Some(total)) if total == known => (**one).clone(),
+        _ => Dim::Unknown,
+    }
+}
+
+/// Number of elements a slice takes from a dimension.
+fn slice_length(size: usize, start: i64, end: i64, step: i64) -> Option<usize> {
+    let size = i64::try_from(size).ok()?;
+    let absolute = |i: i64| if i < 0 { i.saturating_add(size) } else { i };
+    let (start, end) = (absolute(start), absolute(end));
+    let (span, step) = if step > 0 {
+        (end.clamp(0, size) - start.clamp(0, size), step)
+    } else {
+        (start.clamp(-1, size - 1) - end.clamp(-1, size - 1), step.checked_neg()?)
+    };
+    if step == 0 {
+        return None;
+    }
+    usize::try_from((span.max(0) + step - 1) / step).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_counted_as_numpy_does() {
+        for (size, start, end, step, want) in [
+            (10, 0, 10, 1, 10),
+            (10, -3, i64::MAX, 1, 3),
+            (10, 9, i64::MIN, -1, 10),
+            (5, 4, 1, 2, 0),
+            (7, 1, 7, 3, 2),
+        ] {
+            assert_eq!(slice_length(size, start, end, step), Some(want), "{start}:{end}:{step}");
+        }
+    }
+
+    #[test]
+    fn a_reshape_keeps_a_symbolic_batch() {
+        let batch = Dim::Symbol("N".into());
+        let source = [batch.clone(), Dim::Fixed(3), Dim::Fixed(4)];
+        assert_eq!(remaining(&source, &[batch.clone(), Dim::Unknown], 1), Dim::Fixed(12));
+        assert_eq!(remaining(&source, &[Dim::Unknown, Dim::Fixed(12)], 0), batch);
+    }
+}

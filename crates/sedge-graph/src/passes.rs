@@ -1,12 +1,16 @@
 //! Rewrites: each takes a graph and leaves an equal one that is smaller or easier to run.
 
+mod affine;
 mod cleanup;
+mod constants;
 mod detection;
 mod expand;
 mod layout;
 mod qlinear;
 
+pub use affine::fold_affine;
 pub use cleanup::clean;
+pub use constants::fold_constants;
 pub use expand::{
     ExpandError, expand, expand_quantized, is_fused_integer, remaining_custom_operators,
 };
@@ -16,12 +20,16 @@ pub use qlinear::FUSED_INTEGERS;
 use crate::{Graph, GraphError, shapes};
 
 /// The rewrites every imported graph goes through before an engine sees it: shape arithmetic is
-/// folded, transposes of layout conversion cancel, what nobody reads is gone.
+/// folded, transposes of layout conversion cancel, constants are computed, scales and shifts of
+/// channels go into the weights before them, what nobody reads is gone.
 pub fn simplify(graph: &mut Graph) -> Result<(), GraphError> {
     graph.sort()?;
     shapes::fold(graph);
     clean(graph);
     sink_transposes(graph);
+    fold_constants(graph);
+    clean(graph);
+    fold_affine(graph);
     clean(graph);
     graph.sort()?;
     shapes::infer(graph);

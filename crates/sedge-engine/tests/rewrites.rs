@@ -1,0 +1,115 @@
+//! Rewrites change no answer: graphs run as they are and as every imported graph is rewritten.
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used)]
+
+use sedge_engine::{Engine, LoadOptions, Model, Native};
+use sedge_graph::{Dim, Graph, NodeBuilder, Value, ValueId, passes};
+use sedge_tensor::{DType, Tensor};
+
+/// Numbers without a pattern, the same in every run (xorshift).
+struct Numbers(u32);
+
+impl Numbers {
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 as f32 / u32::MAX as f32 * 2.0 - 1.0
+    }
+
+    fn tensor(&mut self, shape: &[usize]) -> Tensor {
+        let values = (0..shape.iter().product()).map(|_| self.next()).collect::<Vec<f32>>();
+        Tensor::new(shape, values).unwrap()
+    }
+
+    fn positive(&mut self, count: usize) -> Tensor {
+        Tensor::vector((0..count).map(|_| self.next().abs() + 0.1).collect::<Vec<f32>>())
+    }
+}
+
+fn normalised(graph: &mut Graph, x: ValueId, channels: usize, numbers: &mut Numbers) -> ValueId {
+    let [gamma, beta, mean] = [0; 3].map(|_| numbers.tensor(&[channels]));
+    let variance = numbers.positive(channels);
+    let node = graph.node("BatchNormalization").input(x).constant(gamma).constant(beta);
+    node.constant(mean).constant(variance).attribute("epsilon", 1e-3f32).output("normal")
+}
+
+fn padded(node: NodeBuilder<'_>) -> NodeBuilder<'_> {
+    node.attribute("pads", vec![1i64, 1, 1, 1])
+}
+
+/// One linear operator behind the input, before scales and shifts of every kind.
+fn network(linear: &str, shape: &[usize], numbers: &mut Numbers) -> Graph {
+    let mut graph = Graph::new(linear);
+    let dims = Some(shape.iter().map(|&n| Dim::Fixed(n)).collect());
+    let input =
+        Value { name: "x".into(), dtype: Some(DType::F32), shape: dims, ..Value::default() };
+    let x = graph.add_value(input);
+    graph.inputs.push(x);
+    let (y, channels) = match linear {
+        "conv" => {
+            let weight = numbers.tensor(&[6, 4, 3, 3]);
+            (padded(graph.node("Conv").input(x).constant(weight)).output("c"), 6)
+        }
+        "depthwise" => {
+            let (weight, bias) = (numbers.tensor(&[4, 1, 3, 3]), numbers.tensor(&[4]));
+            let node = graph.node("Conv").input(x).constant(weight).constant(bias);
+            (padded(node).attribute("group", 4).output("c"), 4)
+        }
+        "transposed" => {
+            let (weight, bias) = (numbers.tensor(&[4, 6, 3, 3]), numbers.tensor(&[6]));
+            let node = graph.node("ConvTranspose").input(x).constant(weight).constant(bias);
+            (node.attribute("strides", vec![2i64, 2]).output("c"), 6)
+        }
+        "half" => {
+            let weight = numbers.tensor(&[6, 4, 3, 3]);
+            let half = weight.to_f32().unwrap().iter().map(|&w| half::f16::from_f32(w)).collect();
+            let half = graph.add_constant("half", Tensor::new([6, 4, 3, 3], half).unwrap());
+            let weight = graph.node("Cast").input(half).attribute("to", 1).output("w");
+            (padded(graph.node("Conv").input(x).input(weight)).output("c"), 6)
+        }
+        _ => {
+            let (weight, bias) = (numbers.tensor(&[6, 4]), numbers.tensor(&[1, 6]));
+            let node = graph.node("Gemm").input(x).constant(weight).constant(bias);
+            (node.attribute("transB", 1).output("g"), 6)
+        }
+    };
+    let y = normalised(&mut graph, y, channels, numbers);
+    let mut per_channel = vec![1; shape.len()];
+    per_channel[1] = channels;
+    let y = graph.node("Mul").input(y).constant(numbers.tensor(&per_channel)).output("m");
+    let y = graph.node("Sub").scalar(0.5).input(y).output("s");
+    let y = graph.node("Div").input(y).constant(numbers.positive(1)).output("d");
+    let y = graph.node("Relu").input(y).output("y");
+    graph.outputs.push(y);
+    graph
+}
+
+fn answer(graph: Graph, input: &Tensor) -> Tensor {
+    let session = Native.load(Model::Graph(graph), &LoadOptions { threads: 1 }).unwrap();
+    session.run(std::slice::from_ref(input)).unwrap().remove(0)
+}
+
+#[test]
+fn folded_graphs_answer_as_before() {
+    let mut numbers = Numbers(2_463_534_242);
+    for (linear, shape) in [
+        ("conv", &[2, 4, 7, 5][..]),
+        ("depthwise", &[1, 4, 6, 6]),
+        ("transposed", &[1, 4, 5, 3]),
+        ("half", &[1, 4, 7, 5]),
+        ("product", &[3, 4]),
+    ] {
+        let graph = network(linear, shape, &mut numbers);
+        let mut rewritten = graph.clone();
+        passes::simplify(&mut rewritten).unwrap();
+        assert_eq!(rewritten.nodes.len(), 2, "{linear}: the operator and its activation are left");
+        let input = numbers.tensor(shape);
+        let (want, got) = (answer(graph, &input), answer(rewritten, &input));
+        assert_eq!(got.shape(), want.shape());
+        let (want, got) = (want.to_f32().unwrap(), got.to_f32().unwrap());
+        let greatest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let off = got.iter().zip(want.iter()).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(greatest > 0.0 && off <= 2e-6 * greatest, "{linear}: off by {off} of {greatest}");
+    }
+}

@@ -1,5 +1,6 @@
 //! ONNX files: reading any operator set from 7 on into the pinned one, and writing it out.
 
+mod functions;
 mod proto;
 mod read;
 mod tensor;

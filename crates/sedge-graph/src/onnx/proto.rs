@@ -44,11 +44,23 @@ pub(super) struct StringEntry {
     pub(super) value: String,
 }
 
-/// Only the name is read: a file with functions is refused by it.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Function {
     #[prost(string, tag = "1")]
     pub(super) name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) output: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) node: Vec<Node>,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
+    /// Attributes with their defaults; those without are listed apart, which is not needed.
+    #[prost(message, repeated, tag = "11")]
+    pub(super) attribute_proto: Vec<Attribute>,
+    #[prost(string, tag = "13")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -87,6 +99,8 @@ pub(super) struct Node {
     pub(super) attribute: Vec<Attribute>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
+    #[prost(string, tag = "8")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -112,6 +126,9 @@ pub(super) struct Attribute {
     /// `AttributeType`: 1 f, 2 i, 3 s, 4 t, 5 g, 6 floats, 7 ints, 8 strings; 0 in very old files.
     #[prost(int32, tag = "20")]
     pub(super) kind: i32,
+    /// In the body of a function: the attribute of the call that is meant.
+    #[prost(string, tag = "21")]
+    pub(super) ref_attr_name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -5,7 +5,7 @@ use prost::Message;
 use sedge_tensor::Tensor;
 
 use super::tensor::{ReadSibling, Tensors, four_bits};
-use super::{dtype_of, proto, upgrade};
+use super::{dtype_of, functions, proto, upgrade};
 use crate::{Attribute, Dim, Graph, GraphError, Node, OPSET, Value};
 
 /// Oldest operator set read: what MXNet, Chainer and early PyTorch exporters wrote.
@@ -68,13 +68,11 @@ pub fn read(bytes: &Bytes) -> Result<Graph, ReadError> {
 /// are also listed as inputs (files before IR version 4) are constants, not inputs.
 ///
 /// # Errors
-/// Files that are not ONNX, hold unreadable tensors, or use functions or sparse weights.
+/// Files that are not ONNX, hold unreadable tensors, or use sparse weights.
 pub fn read_with(bytes: &Bytes, sibling: ReadSibling<'_>) -> Result<Graph, ReadError> {
     let model = proto::Model::decode(bytes.clone())?;
-    let source = model.graph.ok_or(ReadError::NoGraph)?;
-    if let Some(function) = model.functions.first() {
-        return Err(ReadError::Unsupported(format!("a model function ('{}')", function.name)));
-    }
+    let mut source = model.graph.ok_or(ReadError::NoGraph)?;
+    functions::inline(&mut source, model.functions)?;
     let default_domain =
         |set: &&proto::OperatorSet| set.domain.is_empty() || set.domain == "ai.onnx";
     let opset = model.opset_import.iter().find(default_domain).map_or(1, |set| set.version);

@@ -167,6 +167,7 @@ impl Writer<'_> {
                 .iter()
                 .map(|(name, attribute)| self.attribute(name.clone(), attribute))
                 .collect(),
+            ..proto::Node::default()
         }
     }
 

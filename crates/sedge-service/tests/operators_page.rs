@@ -26,6 +26,15 @@ where TensorFlow Lite has that. Of custom operators there is `TFLite_Detection_P
 
 ";
 
+const TENSORFLOW: &str = "
+## TensorFlow
+
+Operators of frozen graphs and saved models that are imported ([tensorflow.md](formats/tensorflow.md)).
+Variables are constants; functions are put in place of `PartitionedCall`, `StatefulPartitionedCall`
+and of `If` and `StatelessIf` whose condition the file fixes.
+
+";
+
 const ONNX: &str = "
 ## ONNX in the embedded engine
 
@@ -44,17 +53,25 @@ need a picture of known size run where the request brings it too, at the price o
 for each new size.
 ";
 
-fn page() -> String {
-    let mut page = HEAD.to_owned() + TFLITE;
+fn by_letter(names: impl Iterator<Item = &'static str>) -> String {
     let mut by_letter: BTreeMap<char, Vec<&str>> = BTreeMap::new();
-    for name in sedge_import::tflite::supported_operators() {
+    for name in names {
         by_letter.entry(name.chars().next().unwrap()).or_default().push(name);
     }
+    let mut list = String::new();
     for names in by_letter.values_mut() {
         names.sort_unstable();
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        writeln!(page, "- {}", names.join(", ")).unwrap();
+        writeln!(list, "- {}", names.join(", ")).unwrap();
     }
+    list
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned() + TFLITE;
+    page += &by_letter(sedge_import::tflite::supported_operators());
+    page += TENSORFLOW;
+    page += &by_letter(sedge_import::tensorflow::supported_operators());
     page += ONNX;
     for operator in sedge_engine::operators() {
         let how = match operator.how {
@@ -93,5 +110,31 @@ fn every_operator_of_the_table_has_a_case() {
     // Sequences are no tensors, which is all that single cases can bring and compare.
     let without: Vec<&str> =
         without.filter(|name| !tested.contains(name) && !name.contains("Sequence")).collect();
+    assert!(without.is_empty(), "without a case: {without:?}");
+}
+
+#[test]
+fn every_operator_of_tensorflow_has_a_case() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tensorflow_ops.zip");
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(file).unwrap()).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_reader(archive.by_name("index.json").unwrap()).unwrap();
+    let cases = index.as_array().unwrap().iter();
+    let tested: Vec<&str> = cases
+        .flat_map(|case| case["operators"].as_array().unwrap().iter().filter_map(|op| op.as_str()))
+        .collect();
+    // Variables are in the saved models; the rest is from versions that no TensorFlow writes.
+    let elsewhere = [
+        "BatchNormWithGlobalNormalization",
+        "ReadVariableOp",
+        "RefSwitch",
+        "ResourceGather",
+        "VarHandleOp",
+        "Variable",
+        "VariableV2",
+    ];
+    let without = sedge_import::tensorflow::supported_operators();
+    let without: Vec<&str> =
+        without.filter(|name| !tested.contains(name) && !elsewhere.contains(name)).collect();
     assert!(without.is_empty(), "without a case: {without:?}");
 }

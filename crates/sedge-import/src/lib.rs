@@ -8,10 +8,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chainer;
 mod facts;
 mod flatbuffer;
 mod foreign;
 mod heads;
+pub mod npz;
 mod onnx;
 mod permute;
 mod source;
@@ -35,6 +37,8 @@ pub enum Format {
     /// A frozen graph.
     TensorFlow,
     SavedModel,
+    /// Weights of Chainer, with the name of their network.
+    Chainer,
 }
 
 impl Format {
@@ -44,6 +48,10 @@ impl Format {
         // A FlatBuffer's identifier follows the root offset; TensorFlow Lite's is "TFL3".
         if bytes.get(4..8) == Some(b"TFL3") {
             return Some(Format::Tflite);
+        }
+        // An archive of arrays; others have the same signature.
+        if bytes.starts_with(b"PK\x03\x04") && name.ends_with(".npz") {
+            return Some(Format::Chainer);
         }
         // The version of the format, which is 1, then a graph. An ONNX file of that version would
         // begin so too, but is older than what can be read.
@@ -64,6 +72,7 @@ impl Format {
             Format::Onnx => "onnx",
             Format::TensorFlow => "tensorflow",
             Format::SavedModel => "saved-model",
+            Format::Chainer => "chainer",
         }
     }
 }
@@ -102,6 +111,9 @@ pub enum ImportError {
     /// The TensorFlow importer refused.
     #[error("cannot import the TensorFlow model: {0}")]
     TensorFlow(#[from] tensorflow::Error),
+    /// The weights do not make a network.
+    #[error("cannot import the Chainer model: {0}")]
+    Chainer(#[from] chainer::Error),
     /// The imported graph does not hang together.
     #[error("cannot import the model: {0}")]
     Graph(#[from] sedge_graph::GraphError),
@@ -123,6 +135,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
         Format::Onnx => onnx::import(source)?,
         Format::TensorFlow => tensorflow::import_graph(source)?,
         Format::SavedModel => tensorflow::import_saved_model(source)?,
+        Format::Chainer => chainer::import(source)?,
     };
     sedge_graph::passes::simplify(&mut graph)?;
     Ok(Imported { format, graph, facts, beside: source.taken() })

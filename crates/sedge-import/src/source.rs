@@ -12,6 +12,8 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// Its content.
     pub bytes: Bytes,
+    /// Which network the weights belong to, for formats that have weights alone.
+    pub architecture: Option<&'a str>,
     siblings: &'a dyn Siblings,
     taken: RefCell<Vec<String>>,
 }
@@ -45,7 +47,7 @@ impl Siblings for Alone {
 impl<'a> Source<'a> {
     /// A model whose main file is `name`.
     pub fn new(name: &'a str, bytes: Bytes, siblings: &'a dyn Siblings) -> Self {
-        Self { name, bytes, siblings, taken: RefCell::default() }
+        Self { name, bytes, architecture: None, siblings, taken: RefCell::default() }
     }
 
     /// A model that is one file.

@@ -25,7 +25,7 @@ const fn key(
 
 /// The keys in the order in which a manifest has them. Parameters of decoders other than these are
 /// documented with each decoder.
-pub const KEYS: [Key; 30] = [
+pub const KEYS: [Key; 31] = [
     key("schema", "", "version of this format", "1"),
     key("model.name", "", "name of the package", "\"my-model\""),
     key("model.version", "", "version for people", "\"1.0\""),
@@ -40,6 +40,12 @@ pub const KEYS: [Key; 30] = [
         "",
         "the model's own files; the format is recognised from content",
         "[\"model.onnx\"]",
+    ),
+    key(
+        "model.architecture",
+        "",
+        "the network of a file of weights: chainer:NAME or an ONNX file",
+        "\"chainer:ResNet50Layers\"",
     ),
     key(
         "model.labels",

@@ -32,6 +32,7 @@ pub use keys::{KEYS, Key, known_key, nearest_key};
 pub use manifest::{Golden, Manifest, ModelSection, Task, Tolerance};
 pub use names::{NameError, service_name, validate_service_name};
 pub use neo::{Backend, Neo, NeoFile, NeoTensor};
-pub use npz::{parse_npy, read_npz, write_npz};
+pub use npz::{read_npz, write_npz};
 pub use open::{InputSpec, Package};
+pub use sedge_import::npz::parse_npy;
 pub use settings::{Origin, Setting, Settings};

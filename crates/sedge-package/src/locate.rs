@@ -168,6 +168,8 @@ fn is_model(path: &Path) -> bool {
         Some(Format::Onnx) => extension == "onnx",
         Some(Format::TensorFlow) => matches!(extension.as_str(), "pb" | "graphdef"),
         Some(Format::SavedModel) => path.file_name() == Some(OsStr::new("saved_model.pb")),
+        // Weights alone, or tensors of a golden case.
+        Some(Format::Chainer) => false,
         Some(_) => true,
         None => false,
     }

@@ -39,6 +39,7 @@ pub struct ModelSection {
     pub version: Option<String>,
     pub task: Option<Task>,
     pub files: Vec<String>,
+    pub architecture: Option<String>,
     pub labels: Option<Value>,
     pub label_offset: usize,
     pub license: Option<String>,
@@ -136,7 +137,9 @@ impl Manifest {
             [case.image.as_deref(), case.tensors.as_deref(), Some(case.expected.as_str())]
         });
         let files = self.model.files.iter().map(String::as_str);
-        files.chain(labels).chain(golden.flatten())
+        // A name with a scheme is of a network that Sedge knows; else it is a file's.
+        let architecture = self.model.architecture.as_deref().filter(|name| !name.contains(':'));
+        files.chain(labels).chain(architecture).chain(golden.flatten())
     }
 }
 

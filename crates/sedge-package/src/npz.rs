@@ -1,56 +1,18 @@
-//! NumPy archives of named tensors, as golden cases have them.
-//!
-//! Source: NumPy's `numpy.lib.format` (versions 1 to 3), little endian, C order.
+//! NumPy archives of named tensors, as golden cases have them, as files.
 
-use std::fs::File;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::Path;
 
-use bytes::Bytes;
-use sedge_tensor::{DType, Tensor};
+use sedge_import::npz;
+use sedge_tensor::Tensor;
 
 use crate::PackageError;
-
-/// Largest file and entry that is read.
-const MAX_BYTES: u64 = 1 << 30;
-
-/// NumPy's names of element types.
-const TYPES: [(&str, DType); 12] = [
-    ("|b1", DType::Bool),
-    ("|u1", DType::U8),
-    ("|i1", DType::I8),
-    ("<u2", DType::U16),
-    ("<i2", DType::I16),
-    ("<u4", DType::U32),
-    ("<i4", DType::I32),
-    ("<u8", DType::U64),
-    ("<i8", DType::I64),
-    ("<f2", DType::F16),
-    ("<f4", DType::F32),
-    ("<f8", DType::F64),
-];
+use crate::directory::map;
 
 /// Reads the tensors of an `.npz` archive, in its order.
 pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, PackageError> {
-    let refuse = |problem: String| PackageError::Archive { path: path.to_owned(), problem };
-    let file =
-        File::open(path).map_err(|error| PackageError::Read { path: path.to_owned(), error })?;
-    let mut archive = zip::ZipArchive::new(file).map_err(|error| refuse(error.to_string()))?;
-    let mut tensors = Vec::new();
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|error| refuse(error.to_string()))?;
-        let name = entry.name().map_err(|error| refuse(error.to_string()))?.into_owned();
-        let mut bytes = Vec::new();
-        let read = entry.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-        read.map_err(|error| refuse(format!("'{name}': {error}")))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(refuse(format!("'{name}' is larger than {} MiB", MAX_BYTES >> 20)));
-        }
-        let tensor =
-            parse_npy(&bytes.into()).map_err(|problem| refuse(format!("'{name}': {problem}")))?;
-        tensors.push((name.trim_end_matches(".npy").to_owned(), tensor));
-    }
-    Ok(tensors)
+    npz::read(&map(path)?)
+        .map_err(|problem| PackageError::Archive { path: path.to_owned(), problem })
 }
 
 /// An `.npz` archive of tensors.
@@ -81,8 +43,8 @@ pub fn write_npz(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, PackageError> 
 
 /// What stands before an array's elements (version 1), padded so that they are aligned.
 fn header(tensor: &Tensor) -> Result<Vec<u8>, String> {
-    let dtype = TYPES.iter().find(|(_, dtype)| *dtype == tensor.dtype());
-    let (descr, _) = dtype.ok_or_else(|| format!("{} has no form in NumPy", tensor.dtype()))?;
+    let descr = npz::type_name(tensor.dtype())
+        .ok_or_else(|| format!("{} has no form in NumPy", tensor.dtype()))?;
     let dims: String = tensor.shape().iter().map(|dim| format!("{dim},")).collect();
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}");
     let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
@@ -93,43 +55,10 @@ fn header(tensor: &Tensor) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Parses one `.npy` array; its elements share the bytes.
-///
-/// # Errors
-/// What is wrong with the array, as the end of a sentence that begins with its name.
-pub fn parse_npy(bytes: &Bytes) -> Result<Tensor, String> {
-    let not = || "is no NumPy array".to_owned();
-    if bytes.get(..6) != Some(b"\x93NUMPY") {
-        return Err(not());
-    }
-    let (start, length) = match (bytes.get(6), bytes.get(8..12)) {
-        (Some(1), Some(&[a, b, ..])) => (10, usize::from(u16::from_le_bytes([a, b]))),
-        (Some(2 | 3), Some(&[a, b, c, d])) => (12, u32::from_le_bytes([a, b, c, d]) as usize),
-        _ => return Err(not()),
-    };
-    let header = bytes.get(start..start + length).ok_or_else(not)?;
-    let header = String::from_utf8_lossy(header).into_owned();
-    if header.contains("'fortran_order': True") {
-        return Err("is in Fortran order, which is not read".into());
-    }
-    let field = |key: &str, open: char, close: char| {
-        let rest = header.split(&format!("'{key}':")).nth(1)?.trim_start().strip_prefix(open)?;
-        rest.split(close).next().map(str::to_owned)
-    };
-    let descr = field("descr", '\'', '\'').ok_or_else(not)?;
-    let known = TYPES.iter().find(|(name, _)| *name == descr);
-    let (_, dtype) =
-        known.ok_or_else(|| format!("has the element type {descr}, which is not read"))?;
-    let dims = field("shape", '(', ')').ok_or_else(not)?;
-    let dims = dims.split(',').map(str::trim).filter(|dim| !dim.is_empty());
-    let shape: Vec<usize> =
-        dims.map(|dim| dim.parse().map_err(|_| not())).collect::<Result<_, _>>()?;
-    Tensor::from_bytes(*dtype, shape, bytes.slice(start + length..))
-        .map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -144,23 +73,5 @@ mod tests {
         assert_eq!(read_npz(&path).unwrap(), tensors);
         let strings = Tensor::from_strings([1], vec![Bytes::from_static(b"a")]).unwrap();
         assert!(write_npz(&[("text".to_owned(), strings)]).is_err());
-    }
-
-    fn npy(header: &str, data: &[u8]) -> Bytes {
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend((header.len() as u16).to_le_bytes());
-        bytes.extend(header.as_bytes());
-        bytes.extend(data);
-        bytes.into()
-    }
-
-    #[test]
-    fn arrays_are_read_and_broken_ones_refused() {
-        let header = "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 1), }\n";
-        let tensor = parse_npy(&npy(header, &[1, 0, 2, 0])).unwrap();
-        assert_eq!((tensor.shape(), tensor.to_i64()), (&[2, 1][..], Some(vec![1, 2])));
-        assert!(parse_npy(&npy(header, &[1, 0])).is_err());
-        assert!(parse_npy(&npy("{'descr': '>i2'", &[])).is_err());
-        assert!(parse_npy(&Bytes::from_static(b"\x93NUMPY\x01\x00\xff\xff")).is_err());
     }
 }

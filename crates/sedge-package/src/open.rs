@@ -75,7 +75,9 @@ impl Package {
     pub fn open(path: &Path, overrides: &[(String, Value, Origin)]) -> Result<Self, PackageError> {
         let metadata = std::fs::metadata(path)
             .map_err(|error| PackageError::Read { path: path.to_owned(), error })?;
-        let kind = if metadata.is_file() { archive::sniff(path) } else { None };
+        // An archive of weights is a model and no package.
+        let weights = path.extension().is_some_and(|extension| extension == "npz");
+        let kind = if metadata.is_file() && !weights { archive::sniff(path) } else { None };
         if let Some(kind) = kind {
             let unpacked = archive::unpack(path, kind)?;
             let root = unpacked.path().to_owned();
@@ -145,7 +147,11 @@ impl Package {
             return Err(PackageError::Neo(Box::new(neo)));
         }
         let directory = Directory::around(&file);
-        let imported = sedge_import::import(&Source::new(&directory.main, bytes, &directory))
+        let mut source = Source::new(&directory.main, bytes, &directory);
+        let overridden = overrides.iter().rev().find(|(key, ..)| key == "model.architecture");
+        let stated = manifest.as_ref().and_then(|manifest| manifest.model.architecture.as_deref());
+        source.architecture = overridden.and_then(|(_, value, _)| value.as_str()).or(stated);
+        let imported = sedge_import::import(&source)
             .map_err(|error| PackageError::Import { path: file.clone(), error })?;
         let mut settings = Settings::default();
         for fact in imported.facts {

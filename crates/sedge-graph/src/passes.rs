@@ -1,11 +1,14 @@
 //! Rewrites: each takes a graph and leaves an equal one that is smaller or easier to run.
 
 mod affine;
+mod box_nms;
 mod cleanup;
 mod constants;
 mod detection;
 mod expand;
+mod greedy;
 mod layout;
+mod multibox;
 mod qlinear;
 
 pub use affine::fold_affine;

@@ -25,7 +25,13 @@ pub(crate) struct Inferred {
 
 /// Fills in element types and shapes, in node order; the graph must be sorted.
 pub fn infer(graph: &mut Graph) {
-    for index in 0..graph.nodes.len() {
+    infer_from(graph, 0);
+}
+
+/// The same for the nodes from index `first` on: for importers, which need the shapes of what they
+/// have written so far.
+pub fn infer_from(graph: &mut Graph, first: usize) {
+    for index in first..graph.nodes.len() {
         infer_node(graph, index);
     }
 }

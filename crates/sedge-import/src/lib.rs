@@ -13,6 +13,7 @@ mod facts;
 mod flatbuffer;
 mod foreign;
 mod heads;
+pub mod mxnet;
 pub mod npz;
 mod onnx;
 mod permute;
@@ -39,6 +40,7 @@ pub enum Format {
     SavedModel,
     /// Weights of Chainer, with the name of their network.
     Chainer,
+    Mxnet,
 }
 
 impl Format {
@@ -62,6 +64,11 @@ impl Format {
         if matches!(bytes, [0x08, 1..=63, ..]) {
             return Some(Format::Onnx);
         }
+        // Weights have a signature, the graph they belong to is JSON.
+        let is_json = bytes.trim_ascii_start().starts_with(b"{");
+        if mxnet::is_params(bytes) || (mxnet::is_symbol(name) && is_json) {
+            return Some(Format::Mxnet);
+        }
         tensorflow::is_graph(bytes).then_some(Format::TensorFlow)
     }
 
@@ -73,6 +80,7 @@ impl Format {
             Format::TensorFlow => "tensorflow",
             Format::SavedModel => "saved-model",
             Format::Chainer => "chainer",
+            Format::Mxnet => "mxnet",
         }
     }
 }
@@ -96,7 +104,7 @@ pub enum ImportError {
     /// No importer knows these bytes.
     #[error(
         "the file is of no format that can be imported: TensorFlow Lite, ONNX, TensorFlow (frozen \
-         graph or saved model)"
+         graph or saved model), MXNet (symbol and parameters)"
     )]
     UnknownFormat,
     /// A known format that is not imported.
@@ -114,6 +122,9 @@ pub enum ImportError {
     /// The weights do not make a network.
     #[error("cannot import the Chainer model: {0}")]
     Chainer(#[from] chainer::Error),
+    /// The MXNet importer refused.
+    #[error("cannot import the MXNet model: {0}")]
+    Mxnet(#[from] mxnet::Error),
     /// The imported graph does not hang together.
     #[error("cannot import the model: {0}")]
     Graph(#[from] sedge_graph::GraphError),
@@ -136,6 +147,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
         Format::TensorFlow => tensorflow::import_graph(source)?,
         Format::SavedModel => tensorflow::import_saved_model(source)?,
         Format::Chainer => chainer::import(source)?,
+        Format::Mxnet => mxnet::import(source)?,
     };
     sedge_graph::passes::simplify(&mut graph)?;
     Ok(Imported { format, graph, facts, beside: source.taken() })

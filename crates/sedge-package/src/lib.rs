@@ -23,6 +23,7 @@ mod neo;
 mod npz;
 mod open;
 mod settings;
+mod specialise;
 
 pub use convert::{ConvertOptions, Converted};
 pub use draft::{Draft, WriteError};

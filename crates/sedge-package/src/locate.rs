@@ -167,6 +167,8 @@ fn is_model(path: &Path) -> bool {
     match Format::recognise(&path.to_string_lossy(), &head) {
         Some(Format::Onnx) => extension == "onnx",
         Some(Format::TensorFlow) => matches!(extension.as_str(), "pb" | "graphdef"),
+        // The weights of a graph are no model of their own.
+        Some(Format::Mxnet) => extension == "json",
         Some(Format::SavedModel) => path.file_name() == Some(OsStr::new("saved_model.pb")),
         // Weights alone, or tensors of a golden case.
         Some(Format::Chainer) => false,

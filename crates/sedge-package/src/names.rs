@@ -53,7 +53,8 @@ fn file_name(path: &Path) -> String {
 
 fn stem(path: &Path) -> String {
     let name = file_name(path);
-    let known = [".tflite", ".onnx", ".pb", ".tar.gz", ".tgz", ".tar", ".zip"];
+    let known =
+        [".tflite", ".onnx", ".pb", "-symbol.json", ".params", ".tar.gz", ".tgz", ".tar", ".zip"];
     let name = known.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
     cleaned(name)
 }

@@ -12,6 +12,7 @@ use crate::archive::Unpacked;
 use crate::directory::{Directory, map};
 use crate::locate::{Located, MANIFEST, locate, only_model};
 use crate::manifest::{is_inside, section};
+use crate::specialise::specialise;
 use crate::{
     Golden, Incomplete, KEYS, Manifest, Missing, Neo, Origin, PackageError, Settings, Task,
     archive, identity, known_key, names,
@@ -176,6 +177,9 @@ impl Package {
         for (key, value, origin) in overrides {
             settings.set(&qualified(key), value.clone(), origin.clone());
         }
+        let mut graph = imported.graph;
+        specialise(&mut graph, &settings)
+            .map_err(|error| PackageError::Import { path: file.clone(), error: error.into() })?;
         let named_by_manifest = settings.get("model.name").and_then(|name| name.value.as_str());
         let name = match named_by_manifest {
             Some(name) => name.to_owned(),
@@ -186,7 +190,7 @@ impl Package {
             name,
             identity: identity::of_files(&root, &files)?,
             format: imported.format,
-            graph: imported.graph,
+            graph,
             labels: labels(&settings, &root)?,
             golden: manifest.map(|manifest| manifest.golden).unwrap_or_default(),
             settings,

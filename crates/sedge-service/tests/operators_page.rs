@@ -97,6 +97,37 @@ fn the_page_of_operators_is_what_the_code_has() {
     assert!(written == page, "docs/operators.md is out of date: SEDGE_UPDATE_DOCS=1 writes it");
 }
 
+/// The operators of MXNet, a row for all names of one.
+fn mxnet_table() -> String {
+    let mut rows: Vec<Vec<&str>> =
+        sedge_import::mxnet::operator_names().map(<[_]>::to_vec).collect();
+    rows.sort_unstable_by_key(|names| names[0].trim_start_matches('_').to_lowercase());
+    let mut table = String::from("\n| operator | other names |\n|---|---|\n");
+    for names in rows {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        writeln!(table, "| {} | {} |", names[0], names[1..].join(", ")).unwrap();
+    }
+    table + "\n"
+}
+
+#[test]
+fn the_page_of_mxnet_lists_the_operators_that_the_code_has() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats/mxnet.md"));
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once("<!-- operators -->\n").unwrap();
+    let (written, after) = rest.split_once("<!-- end -->").unwrap();
+    let table = mxnet_table();
+    if std::env::var_os("SEDGE_UPDATE_DOCS").is_some() {
+        let page = format!("{before}<!-- operators -->\n{table}<!-- end -->{after}");
+        std::fs::write(path, page).unwrap();
+    } else {
+        assert!(
+            written == table,
+            "docs/formats/mxnet.md is out of date: SEDGE_UPDATE_DOCS=1 writes it"
+        );
+    }
+}
+
 #[test]
 fn every_operator_of_the_table_has_a_case() {
     let file =

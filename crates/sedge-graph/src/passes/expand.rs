@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{detection, qlinear};
+use super::{box_nms, detection, multibox, qlinear};
 use crate::{Graph, GraphError, Node, SEDGE_DOMAIN};
 
 /// Why a graph cannot be written in plain ONNX operators.
@@ -26,6 +26,8 @@ pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
     for node in std::mem::take(&mut graph.nodes) {
         let expanded = match (node.domain.as_str(), node.op.as_str()) {
             (SEDGE_DOMAIN, "DetectionPostProcess") => detection::expand(graph, &node),
+            (SEDGE_DOMAIN, "BoxNms") => box_nms::expand(graph, &node),
+            (SEDGE_DOMAIN, "MultiBoxDetection") => multibox::expand(graph, &node),
             _ if is_fused_integer(&node) => qlinear::expand(graph, &node),
             _ => {
                 graph.nodes.push(node);

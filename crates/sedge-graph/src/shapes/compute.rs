@@ -123,6 +123,16 @@ impl Operands<'_> {
         Some(shape)
     }
 
+    /// As many results as there are regions.
+    pub(super) fn regions(&self) -> Option<Vec<Dim>> {
+        let (x, regions) = (self.shape(0)?, self.shape(1)?);
+        let pooled = self.node.ints("pooled_shape")?.iter();
+        let pooled = pooled.map(|&n| usize::try_from(n).map_or(Dim::Unknown, Dim::Fixed));
+        let mut shape = vec![regions.first()?.clone(), x.get(1)?.clone()];
+        shape.extend(pooled);
+        Some(shape)
+    }
+
     pub(super) fn fill_dtype(&self) -> Option<DType> {
         match self.node.attributes.get("value") {
             Some(Attribute::Tensor(tensor)) => Some(tensor.dtype()),

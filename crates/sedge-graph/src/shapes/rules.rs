@@ -10,7 +10,7 @@ use crate::{Attribute, Dim, Graph, Node, SEDGE_DOMAIN, onnx};
 pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
     let first = Operands { graph, node };
     if node.domain == SEDGE_DOMAIN {
-        return detection_post_process(node);
+        return detection(node, &first);
     }
     if !node.domain.is_empty() {
         return Vec::new();
@@ -83,6 +83,7 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
         "GatherElements" => one(dtype, first.shape(1)),
         "CastLike" => one(first.dtype(1), first.shape(0)),
         "OneHot" => one(first.dtype(2), None),
+        "MaxRoiPool" => one(dtype, first.regions()),
         "GatherND" | "Einsum" | "Range" | "GridSample" | "RoiAlign" | "Compress" => {
             one(dtype, None)
         }
@@ -161,6 +162,20 @@ fn branch(node: &Node) -> Vec<Inferred> {
     };
     let result = |&id| Inferred { dtype: body.value(id).dtype, shape: None };
     body.outputs.iter().map(result).collect()
+}
+
+/// Sedge's own operators.
+fn detection(node: &Node, operands: &Operands<'_>) -> Vec<Inferred> {
+    let float = |shape| vec![Inferred { dtype: Some(DType::F32), shape }];
+    match node.op.as_str() {
+        "DetectionPostProcess" => detection_post_process(node),
+        "BoxNms" => float(operands.shape(0)),
+        "MultiBoxDetection" => float(operands.shape(0).and_then(|shape| match shape.as_slice() {
+            [batch, _, rows] => Some(vec![batch.clone(), rows.clone(), Dim::Fixed(6)]),
+            _ => None,
+        })),
+        _ => Vec::new(),
+    }
 }
 
 fn detection_post_process(node: &Node) -> Vec<Inferred> {

@@ -16,12 +16,22 @@ pub(crate) fn of(engine: &str) -> &'static [Excuse] {
 const FLOAT_ORDER: &str = "one of 17680 raw regressions is off by 1.2e-5 to 2e-5, where 1e-5 and \
     1e-4 of its value are allowed: additions of f32 in another order";
 
-const NATIVE: &[Excuse] = &[Excuse {
-    reason: FLOAT_ORDER,
-    cases: &["tflite_ultraface_rfb320/astronaut from the tensor"],
-}];
+const RANDOM_WEIGHTS: &str = "of 11340 probabilities 14 to 19 are off by up to 9e-5, alike in both \
+    engines: additions of f32 in another order, through 54 layers of random weights";
+
+const NATIVE: &[Excuse] = &[
+    Excuse {
+        reason: RANDOM_WEIGHTS,
+        cases: &["mxnet_sagemaker_ssd_thin_random/pets_training_symbol from the tensor"],
+    },
+    Excuse { reason: FLOAT_ORDER, cases: &["tflite_ultraface_rfb320/astronaut from the tensor"] },
+];
 
 const ONNXRUNTIME: &[Excuse] = &[
+    Excuse {
+        reason: RANDOM_WEIGHTS,
+        cases: &["mxnet_sagemaker_ssd_thin_random/pets_training_symbol from the tensor"],
+    },
     Excuse { reason: FLOAT_ORDER, cases: &["tflite_ultraface_rfb320/face from the tensor"] },
     Excuse {
         reason: "onnxruntime requantises with one rounding in float, TensorFlow Lite with fixed-point \
@@ -99,7 +109,6 @@ pub(crate) const REFUSED_OPERATORS: &[&str] = &[
     "maxpool_3d",
     "maxpool_dilated",
     "maxpool_indices",
-    "maxroipool",
     "maxunpool",
     "reducel2_i32",
     "reducemean_i32",
@@ -112,3 +121,13 @@ pub(crate) const REFUSED_OPERATORS: &[&str] = &[
     "scan",
     "unique",
 ];
+
+/// Cases of `mxnet_ops.zip` that are refused while importing, and why.
+pub(crate) const MXNET_OPERATORS: &[(&str, &str)] = &[
+    ("bipartite", "matching of boxes serves training"),
+    ("multibox_target", "targets serve training"),
+    ("proposal", "region proposals, of two-stage detectors, are not imported yet"),
+];
+
+/// Outputs of references that serve training: the importer cuts them away.
+pub(crate) const OUTPUTS_OF_TRAINING: &[&str] = &["loc_loss_output", "cls_label_output"];

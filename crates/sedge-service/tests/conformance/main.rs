@@ -18,7 +18,7 @@ use std::path::Path;
 
 use case::Case;
 use judge::judge;
-use sedge_engine::Registry;
+use sedge_engine::{LoadOptions, Model, Registry};
 
 /// Fraction of the cases that must pass, for the engine every device has.
 const REQUIRED: f64 = 0.97;
@@ -135,6 +135,64 @@ fn the_embedded_engine_gives_every_byte_of_tensorflow_lites_8_bit_operators() {
     let faults: Vec<_> = answers.iter().filter_map(fault).collect();
     println!("8-bit operators: {} of {} cases equal", answers.len() - faults.len(), answers.len());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_graph_of_training_answers_as_the_one_to_deploy() {
+    let folder = testdata().join("models/mxnet-sagemaker-ssd");
+    let pixels = (0..3 * 300 * 300).map(|n| (n * 7919 % 256) as f32).collect();
+    let picture = sedge_tensor::Tensor::new([1, 3, 300, 300], pixels).unwrap();
+    let rows = |prefix: &str, output: &str| {
+        let path = folder.join(format!("{prefix}-symbol.json"));
+        let graph = sedge_package::Package::open(&path, &[]).unwrap().graph;
+        let engine = Registry::new(None).engine("auto").unwrap();
+        let session = engine.load(Model::Graph(graph), &LoadOptions { threads: 2 }).unwrap();
+        assert_eq!(session.inputs().len(), 1, "{prefix}");
+        let at = session.outputs().iter().position(|info| info.name == output).unwrap();
+        session.run(std::slice::from_ref(&picture)).unwrap().swap_remove(at)
+    };
+    let deployed = rows("deploy_model_algo_1", "detection_output");
+    assert_eq!(rows("model_algo_1", "det_out_output").bytes(), deployed.bytes());
+    assert!(deployed.to_f32().unwrap().iter().any(|&class| class > 0.0));
+}
+
+fn run_mxnet_operators(engine: &str) {
+    if Registry::new(None).engine(engine).and_then(|engine| engine.version()).is_err() {
+        assert!(std::env::var_os("CI").is_none(), "engine {engine} is not available");
+        println!("skipped: engine {engine} is not available");
+        return;
+    }
+    let answers = packed::run(engine, &testdata().join("mxnet_ops.zip"));
+    assert!(answers.len() > 130, "only {} cases were found", answers.len());
+    let (mut equal, mut faults) = (0, Vec::new());
+    for (name, (operator, outcome)) in &answers {
+        let excuse = exclusions::MXNET_OPERATORS.iter().find(|(case, _)| case == name);
+        match (outcome, excuse) {
+            (packed::Outcome::Equal, None) => equal += 1,
+            (packed::Outcome::Equal, Some(_)) => {
+                faults.push(format!("{name} is excused without need"));
+            }
+            (packed::Outcome::Refused(why), Some((_, reason))) => {
+                println!("  excused {name}: {why}\n          because {reason}");
+            }
+            (packed::Outcome::Refused(why) | packed::Outcome::Wrong(why), _) => {
+                faults.push(format!("{name} ({operator}): {why}"));
+            }
+        }
+    }
+    println!("engine {engine}: {equal} of {} MXNet operator cases equal", answers.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_embedded_engine_computes_every_operator_as_mxnet() {
+    run_mxnet_operators("auto");
+}
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_computes_every_operator_as_mxnet() {
+    run_mxnet_operators("onnxruntime");
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use bytes::Bytes;
 use sedge_engine::{LoadOptions, Model, Registry};
+use sedge_import::{Siblings, Source};
 use sedge_package::parse_npy;
 use sedge_tensor::{DType, Tensor};
 use serde::Deserialize;
@@ -14,12 +16,28 @@ use serde::Deserialize;
 struct Case {
     name: String,
     operator: String,
-    /// The model's file.
+    /// The model's main file.
     model: String,
+    /// Files beside it.
+    #[serde(default)]
+    beside: Vec<String>,
     inputs: Vec<String>,
     outputs: Vec<String>,
     /// By how much elements may differ beside rounding.
     absolute: f32,
+}
+
+/// Files of an archive as a directory.
+struct Beside(BTreeMap<String, Bytes>);
+
+impl Siblings for Beside {
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn read(&self, name: &str) -> std::io::Result<Bytes> {
+        self.0.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
 }
 
 /// What became of a case.
@@ -54,8 +72,10 @@ fn replay(
     registry: &Registry,
     read: &mut impl FnMut(&str) -> Vec<u8>,
 ) -> Outcome {
-    let model = sedge_import::import(&sedge_import::Source::alone(read(&case.model)));
-    let model = match model {
+    let beside = case.beside.iter().map(|name| (name.clone(), read(name).into())).collect();
+    let beside = Beside(beside);
+    let source = Source::new(&case.model, read(&case.model).into(), &beside);
+    let model = match sedge_import::import(&source) {
         Ok(imported) => Model::Graph(imported.graph),
         Err(error) => return Outcome::Refused(error.to_string()),
     };
@@ -76,6 +96,10 @@ fn replay(
         Ok(answered) => answered,
         Err(error) => return Outcome::Wrong(error.to_string()),
     };
+    let names: Vec<&str> = session.outputs().iter().map(|info| info.name.as_str()).collect();
+    if names != case.outputs {
+        return Outcome::Wrong(format!("outputs {names:?} instead of {:?}", case.outputs));
+    }
     for (index, (name, got)) in case.outputs.iter().zip(&answered).enumerate() {
         if let Err(why) = close(got, &stored("out", index), case.absolute) {
             return Outcome::Wrong(format!("'{name}': {why}"));

@@ -38,12 +38,14 @@ pub(crate) fn refused(error: ExpandError) -> LoadError {
     }
 }
 
-/// A graph as ONNX bytes with its large weights apart, so that they are copied once.
+/// A graph as ONNX bytes with its large weights apart, so that they are copied once. The graph goes
+/// first: what the rewrites made of weights is then given back while it is copied.
 #[cfg(feature = "rten")]
-pub(crate) fn with_weights_apart(graph: &Graph) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn with_weights_apart(graph: Graph) -> (Vec<u8>, Vec<u8>) {
     let options = onnx::WriteOptions { external: Some(WEIGHTS.into()) };
-    let (model, weights) = onnx::write_with(graph, &options);
-    (model, weights.to_vec())
+    let (model, weights) = onnx::write_with(&graph, &options);
+    drop(graph);
+    (model, weights.into_vec())
 }
 
 /// A graph as one ONNX file.

@@ -68,8 +68,7 @@ impl Rten {
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
         let mut graph = prepare::plain(graph, EMBEDDED)?;
         adapt::adapt(&mut graph)?;
-        let (file, weights) = prepare::with_weights_apart(&graph);
-        drop(graph);
+        let (file, weights) = prepare::with_weights_apart(graph);
         let refuse = |reason: String| LoadError::Engine { engine: EMBEDDED, reason };
         let load = || {
             let mut model = ModelOptions::with_all_ops();

@@ -9,7 +9,7 @@ mod write;
 
 pub use read::{ReadError, read, read_with};
 pub use tensor::ReadSibling;
-pub use write::{SideFile, WriteOptions, write, write_with};
+pub use write::{SideFile, WriteOptions, write, write_to, write_with};
 
 use sedge_tensor::DType;
 

@@ -147,17 +147,23 @@ fn write(
     let apart = options.external_data || bytes > MAX_INSIDE_BYTES;
     let side = format!("{name}.data");
     let options = onnx::WriteOptions { external: apart.then(|| side.clone()) };
-    let (model, weights) = onnx::write_with(graph, &options);
-    let wrong = |path: PathBuf| |error| WriteError::Write { path, error };
-    if !weights.is_empty() {
-        let path = directory.join(side);
-        let written = File::create(&path).and_then(|file| {
-            let mut out = BufWriter::new(file);
-            weights.write_to(&mut out)?;
-            out.flush()
-        });
-        written.map_err(wrong(path))?;
-    }
     let path = directory.join(name);
-    std::fs::write(&path, model).map_err(wrong(path))
+    let written = File::create(&path).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        let weights = onnx::write_to(graph, &options, &mut out)?;
+        out.flush()?;
+        Ok(weights)
+    });
+    let wrong = |path: PathBuf| |error| WriteError::Write { path, error };
+    let weights = written.map_err(wrong(path))?;
+    if weights.is_empty() {
+        return Ok(());
+    }
+    let path = directory.join(side);
+    let written = File::create(&path).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        weights.write_to(&mut out)?;
+        out.flush()
+    });
+    written.map_err(wrong(path))
 }

@@ -58,11 +58,11 @@ impl SideFile {
         Ok(())
     }
 
-    /// The file in memory.
-    pub fn to_vec(&self) -> Vec<u8> {
+    /// The file in memory. Weights that nobody else holds any more are given back one by one.
+    pub fn into_vec(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.length);
-        for (offset, tensor) in &self.weights {
-            bytes.resize(*offset, 0);
+        for (offset, tensor) in self.weights {
+            bytes.resize(offset, 0);
             bytes.extend_from_slice(tensor.bytes());
         }
         bytes
@@ -84,6 +84,54 @@ pub fn write(graph: &Graph) -> Vec<u8> {
 
 /// A graph as an ONNX file and, when asked for, its side file of weights.
 pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, SideFile) {
+    let (model, external) = message(graph, options);
+    (model.encode_to_vec(), external)
+}
+
+/// Writes a graph as an ONNX file without a copy of it in memory, and gives its side file.
+///
+/// # Errors
+/// What the writer says.
+pub fn write_to(
+    graph: &Graph,
+    options: &WriteOptions,
+    out: &mut dyn Write,
+) -> io::Result<SideFile> {
+    let (mut model, external) = message(graph, options);
+    let mut inner = model.graph.take().unwrap_or_default();
+    let weights = std::mem::take(&mut inner.initializer);
+    let framed = |length: usize| 1 + prost::length_delimiter_len(length) + length;
+    let length = inner.encoded_len()
+        + weights.iter().map(|weight| framed(weight.encoded_len())).sum::<usize>();
+    out.write_all(&model.encode_to_vec())?;
+    out.write_all(&frame(GRAPH_FIELD, length))?;
+    out.write_all(&inner.encode_to_vec())?;
+    for weight in weights {
+        let bytes = weight.encode_to_vec();
+        out.write_all(&frame(WEIGHT_FIELD, bytes.len()))?;
+        out.write_all(&bytes)?;
+    }
+    Ok(external)
+}
+
+/// `ModelProto.graph` and `GraphProto.initializer`.
+const GRAPH_FIELD: u8 = 7;
+const WEIGHT_FIELD: u8 = 5;
+
+/// What stands before a nested message: field number, wire type 2, length.
+fn frame(field: u8, length: usize) -> Vec<u8> {
+    let mut bytes = vec![field << 3 | 2];
+    let mut rest = length;
+    while rest >= 0x80 {
+        bytes.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+    bytes
+}
+
+/// A graph as a message; weights are shared.
+fn message(graph: &Graph, options: &WriteOptions) -> (proto::Model, SideFile) {
     let mut writer = Writer { options, external: SideFile::default() };
     let domains = ["", SEDGE_DOMAIN, "com.microsoft"];
     let used = |domain: &str| domain.is_empty() || has_node(graph, &|n| n.domain == domain);
@@ -109,7 +157,7 @@ pub fn write_with(graph: &Graph, options: &WriteOptions) -> (Vec<u8>, SideFile) 
         graph: Some(writer.graph(graph)),
         ..proto::Model::default()
     };
-    (model.encode_to_vec(), writer.external)
+    (model, writer.external)
 }
 
 /// True when a node of the graph or of a body inside it is such.
@@ -232,5 +280,32 @@ fn value_info(value: &Value) -> proto::ValueInfo {
     proto::ValueInfo {
         name: value.name.clone(),
         r#type: Some(proto::Type { tensor: Some(proto::TensorType { elem_type, shape }) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_in_pieces_reads_the_same() {
+        let mut graph = Graph::new("g");
+        let x = graph.add_value(Value { name: "x".into(), ..Value::default() });
+        graph.inputs.push(x);
+        let y = graph.node("Add").input(x).constant(Tensor::vector(vec![1f32; 300])).output("y");
+        let z = graph.node("Mul").input(y).scalar(2.0).output("z");
+        graph.outputs.push(z);
+        graph.metadata.insert("key".into(), "value".into());
+        for external in [None, Some("side".to_owned())] {
+            let options = WriteOptions { external };
+            let mut pieces = Vec::new();
+            let side = write_to(&graph, &options, &mut pieces).unwrap();
+            let (whole, other) = write_with(&graph, &options);
+            let read = |bytes: Vec<u8>, side: SideFile| {
+                let side = Bytes::from(side.into_vec());
+                super::super::read_with(&bytes.into(), &|_| Ok(side.clone())).unwrap()
+            };
+            assert_eq!(read(pieces, side), read(whole, other));
+        }
     }
 }

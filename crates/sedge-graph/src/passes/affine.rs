@@ -202,11 +202,12 @@ impl<'g> Linear<'g> {
             false => {
                 *budget = budget.checked_sub(self.weight.bytes().len())?;
                 let inner: usize = self.weight.shape()[self.axis + 1..].iter().product();
-                let channel = |index: usize| index / inner.max(1) % self.channels.max(1);
                 let weights = self.weight.to_f32()?;
-                let scaled = weights.iter().enumerate();
-                let scaled = scaled.map(|(i, &w)| (f64::from(w) * affine.scale[channel(i)]) as f32);
-                let scaled: Vec<f32> = scaled.collect();
+                let mut scaled: Vec<f32> = Vec::with_capacity(weights.len());
+                for (index, run) in weights.chunks(inner.max(1)).enumerate() {
+                    let factor = affine.scale[index % self.channels];
+                    scaled.extend(run.iter().map(|&w| (f64::from(w) * factor) as f32));
+                }
                 // A variance of nothing would make weights that no number holds.
                 scaled.iter().all(|w| w.is_finite()).then_some(())?;
                 Some(Tensor::new(self.weight.shape(), scaled).ok()?)

@@ -89,7 +89,7 @@ pub enum Error {
     )]
     Subgraphs(usize),
     /// Operators no translation exists for, with how often each occurs.
-    #[error("operators that are not supported: {}", Listed(.0))]
+    #[error("operators that are not supported: {}{}", Listed(.0), state_hint(.0))]
     Unsupported(Vec<(String, usize)>),
     /// An operator of a supported kind in a form that is not.
     #[error("operator {operator} that makes '{result}' cannot be imported: {reason}")]
@@ -124,6 +124,29 @@ impl fmt::Display for Listed<'_> {
             write!(f, "{separator}{name} ({count})")?;
         }
         Ok(())
+    }
+}
+
+/// Operators of models that remember something from one request to the next.
+const STATEFUL: [&str; 9] = [
+    "ASSIGN_VARIABLE",
+    "CALL_ONCE",
+    "LSTM",
+    "READ_VARIABLE",
+    "RNN",
+    "SVDF",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "UNIDIRECTIONAL_SEQUENCE_RNN",
+    "VAR_HANDLE",
+];
+
+fn state_hint(operators: &[(String, usize)]) -> &'static str {
+    match operators.iter().any(|(name, _)| STATEFUL.contains(&name.as_str())) {
+        true => {
+            ". Hint: the model keeps variables from one request to the next, which a service has \
+             none of; export it with its state as inputs and outputs"
+        }
+        false => "",
     }
 }
 
@@ -208,4 +231,16 @@ fn refuse_unknown(model: &Model<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Unsupported(unknown.into_iter().map(|(name, n)| (name.to_owned(), n)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_with_a_memory_are_told_what_to_do() {
+        let told = |name: &str| Error::Unsupported(vec![(name.to_owned(), 2)]).to_string();
+        assert!(told("VAR_HANDLE").contains("VAR_HANDLE (2). Hint: the model keeps variables"));
+        assert_eq!(told("WHILE"), "operators that are not supported: WHILE (2)");
+    }
 }

@@ -22,6 +22,7 @@ fn snapshot(name: &str, seen: &str) {
         (r"\d\.\de-(\d|\d\d)\b", "[tiny]"),
         (r"(\S) {2,}", "$1  "),
         (r"@[0-9a-f]{12}", "@[identity]"),
+        (r"\(\d+\.\d [KM]iB\)", "([size])"),
     ]}, {
         insta::assert_snapshot!(name, seen);
     });

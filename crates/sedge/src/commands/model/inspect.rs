@@ -82,12 +82,39 @@ fn as_json(package: &Package) -> Value {
         "parameters": counted.parameters,
         "multiply_accumulates": counted.multiply_accumulates,
         "operators": counted.operators,
+        "labels": package.labels.range().1 - package.labels.range().0,
+        "golden": package.golden.len(),
+        "metadata": metadata(package).collect::<std::collections::BTreeMap<_, _>>(),
         "inputs": inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": outputs.iter().map(tensor).collect::<Vec<_>>(),
         "settings": settings,
         "missing": missing,
         "notes": package.notes,
     })
+}
+
+/// How many labels there are, and the first of them.
+fn labels(package: &Package) -> String {
+    let (first, end) = package.labels.range();
+    if first == end {
+        return "none".into();
+    }
+    let shown: Vec<&str> = (first..end).take(3).filter_map(|at| package.labels.get(at)).collect();
+    let more = if end - first > shown.len() { ", ..." } else { "" };
+    let from = if first > 0 { format!(" from output {first} on") } else { String::new() };
+    format!("{}{from}: {}{more}", end - first, shown.join(", "))
+}
+
+/// Longest text of a file's metadata that is shown.
+const MAX_TEXT: usize = 200;
+
+/// What the file says of itself, as far as it fits a line; marks that engines read are left out.
+fn metadata(package: &Package) -> impl Iterator<Item = (String, String)> {
+    let short = |(key, value): &(&String, &String)| {
+        value.len() <= MAX_TEXT && !value.contains('\n') && *key != "sedge.rounding"
+    };
+    let all = package.graph.metadata.iter().filter(short);
+    all.map(|(key, value)| (key.clone(), value.trim().to_owned()))
 }
 
 fn as_table(package: &Package) -> String {
@@ -102,9 +129,19 @@ fn as_table(package: &Package) -> String {
         ("task", package.task().to_string()),
         ("parameters", format!("{} ({weights})", table::grouped(counted.parameters))),
         ("multiply-accumulates", macs),
+        ("labels", labels(package)),
+        ("golden cases", package.golden.len().to_string()),
     ];
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let mut text = table::lines(&rows, &[], "");
+
+    let said: Vec<_> = metadata(package).map(|(key, value)| vec![key, value]).collect();
+    if !said.is_empty() {
+        text.push_str(&format!(
+            "\nwhat the file says of itself\n{}",
+            table::lines(&said, &[], "  ")
+        ));
+    }
 
     let (inputs, outputs) = TensorInfo::of_graph(&package.graph);
     for (title, infos) in [("inputs", inputs), ("outputs", outputs)] {

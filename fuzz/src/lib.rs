@@ -14,12 +14,15 @@ mod http;
 pub mod image;
 pub mod manifest;
 mod model;
+pub mod npz;
 pub mod oip;
 pub mod onnx;
 mod png;
 pub mod sagemaker;
 pub mod seeds;
+pub mod tensorflow;
 pub mod tflite;
+pub mod variables;
 
 pub use guard::escaped_panics;
 
@@ -36,10 +39,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     image::TARGET,
     tflite::TARGET,
     onnx::TARGET,
+    tensorflow::TARGET,
+    variables::TARGET,
+    npz::TARGET,
     manifest::TARGET,
     archive::TARGET,
     sagemaker::TARGET,

@@ -1,13 +1,14 @@
 //! Where fuzzing starts: real files of `testdata/`, and inputs written by hand.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use sedge_graph::{onnx, passes};
 use sedge_package::Package;
+use sedge_tensor::Tensor;
 
 use crate::Target;
 
@@ -20,6 +21,9 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
         "image" => files("images", &["jpg", "png", "gif"]),
         "tflite" => files("tflite_ops", &["tflite"]),
         "onnx" => written_as_onnx(),
+        "tensorflow" => packed("tensorflow_ops.zip", ".pb"),
+        "variables" => saved_models(),
+        "npz" => weights(),
         "manifest" => manifests(),
         "archive" => archives(),
         "sagemaker" => invocations(),
@@ -57,6 +61,64 @@ fn files(below: &str, extensions: &[&str]) -> Vec<(String, Vec<u8>)> {
         }
     }
     found.sort();
+    found
+}
+
+/// Files of an archive below `testdata/`, by the ends of their names.
+fn packed(archive: &str, end: &str) -> Vec<(String, Vec<u8>)> {
+    let Ok(file) = fs::File::open(testdata().join(archive)) else { return Vec::new() };
+    let Ok(mut archive) = zip::ZipArchive::new(file) else { return Vec::new() };
+    let mut found = Vec::new();
+    for index in 0..archive.len() {
+        let Ok(mut entry) = archive.by_index(index) else { continue };
+        let Ok(name) = entry.name().map(std::borrow::Cow::into_owned) else { continue };
+        let mut bytes = Vec::new();
+        if name.ends_with(end) && entry.read_to_end(&mut bytes).is_ok() {
+            found.push((name, bytes));
+        }
+    }
+    found
+}
+
+/// The saved models that are small, whole and in parts.
+fn saved_models() -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for name in ["module", "session", "session_resources"] {
+        let read = |file: &str| fs::read(testdata().join("saved_models").join(name).join(file));
+        let (Ok(graph), Ok(index), Ok(data)) = (
+            read("saved_model.pb"),
+            read("variables/variables.index"),
+            read("variables/variables.data-00000-of-00001"),
+        ) else {
+            continue;
+        };
+        found.push((name.to_owned(), crate::variables::joined(&graph, &index, &data)));
+        for cut in 1..8 {
+            let part = |whole: &[u8]| whole[..whole.len() * cut / 8].to_vec();
+            let joined = crate::variables::joined;
+            found.push((format!("{name}-graph-{cut}"), joined(&part(&graph), &index, &data)));
+            found.push((format!("{name}-index-{cut}"), joined(&graph, &part(&index), &data)));
+            found.push((format!("{name}-data-{cut}"), joined(&graph, &index, &part(&data))));
+        }
+    }
+    found
+}
+
+/// Weights for the network of [`crate::npz`], right and wrong, and cut off.
+fn weights() -> Vec<(String, Vec<u8>)> {
+    let matrix = |rows: usize| Tensor::new([rows, 4], vec![0.5f32; 4 * rows]).ok();
+    let vector = Some(Tensor::vector(vec![1f32; 3]));
+    let mut found = Vec::new();
+    for (name, prefix, rows) in [("plain", "", 3), ("below", "predictor/", 3), ("wrong", "", 2)] {
+        let named =
+            |part: &str, tensor: Option<Tensor>| Some((format!("{prefix}fc/{part}"), tensor?));
+        let arrays = [named("W", matrix(rows)), named("b", vector.clone())];
+        let arrays: Vec<_> = arrays.into_iter().flatten().collect();
+        let Ok(whole) = sedge_package::write_npz(&arrays) else { continue };
+        for cut in 1..=8 {
+            found.push((format!("{name}-{cut}.npz"), whole[..whole.len() * cut / 8].to_vec()));
+        }
+    }
     found
 }
 

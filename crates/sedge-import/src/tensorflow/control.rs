@@ -44,7 +44,7 @@ fn unsupported(program: &Program<'_>, nodes: impl Iterator<Item = usize>) -> Err
 fn operands<'a>(program: &'a Program<'_>, node: usize) -> impl Iterator<Item = Output> + 'a {
     let count = match program.nodes[node].op {
         // The condition is known, or the operator is refused.
-        "Switch" => 1,
+        "Switch" | "RefSwitch" => 1,
         _ => program.nodes[node].inputs.len(),
     };
     (0..count).filter_map(move |index| program.operand(node, index))
@@ -116,7 +116,7 @@ fn dead(program: &Program<'_>, sorted: &[usize]) -> Dead {
         };
         if gone {
             dead.nodes.insert(node);
-        } else if op == "Switch"
+        } else if matches!(op, "Switch" | "RefSwitch")
             && let Some(taken) = condition(program, node)
         {
             dead.outputs.insert(Output { node, index: usize::from(!taken) });
@@ -136,7 +136,7 @@ pub(super) fn truth(program: &Program<'_>, mut flag: Output) -> Option<bool> {
     for _ in 0..program.nodes.len() {
         let node = &program.nodes[flag.node];
         match node.op {
-            "Identity" | "PlaceholderWithDefault" | "Switch" => {}
+            "Identity" | "PlaceholderWithDefault" | "Switch" | "RefSwitch" => {}
             "LogicalNot" => turned = !turned,
             "Const" => {
                 let Content::Tensor(constant) = program.attribute(flag.node, "value")? else {

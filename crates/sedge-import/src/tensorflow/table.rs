@@ -67,7 +67,7 @@ fn block(
     let whole = table.slice(offset..end);
     let (body, sum) = (whole.slice(..size + 1), &whole[size + 1..]);
     let sum = u32::from_le_bytes(<[u8; 4]>::try_from(sum).unwrap_or_default());
-    if checksum::masked(&body) != sum {
+    if !checksum::fits(&body, sum) {
         return Err("is damaged: a checksum is wrong".into());
     }
     if body[size] != 0 {

@@ -32,7 +32,7 @@ const REFERENCE: i32 = 100;
 
 /// Bytes that constants may grow to altogether where the file gives fewer elements than their
 /// shape has: the last one fills the rest.
-pub(super) const MAX_FILLED_BYTES: usize = 64 << 20;
+pub(super) const MAX_FILLED_BYTES: usize = 16 << 20;
 
 /// The element type behind a `DataType` number.
 pub(super) fn dtype_of(number: i32) -> Option<DType> {

@@ -234,6 +234,10 @@ def shapes():
     case("range", lambda x: raw.Mul(x=x, y=raw.Cast(x=raw.Range(start=0, limit=tf.shape(x)[0], delta=1),
                                                     DstT=tf.float32)), real(5))
     case("range_computed", lambda x: raw.Range(start=0.0, limit=x, delta=0.5), np.float32(2.1))
+    case("grid_of_known_size", lambda x: raw.AddV2(x=x, y=tf.cast(tf.stack(tf.meshgrid(
+        tf.range(tf.shape(x)[2]), tf.range(tf.shape(x)[1])), -1), tf.float32)), real(2, 3, 4, 2), batch=True)
+    case("part_of_size", lambda x: raw.RealDiv(x=x, y=tf.cast(tf.shape(x)[1:3], tf.float32)),
+         real(2, 3, 4, 2), batch=True)
     case("onehot", lambda x: raw.OneHot(indices=x, depth=4, on_value=2.0, off_value=-1.0), whole(2, 3, low=0, high=4))
     case("onehot_axis", lambda x: raw.OneHot(indices=x, depth=4, on_value=1.0, off_value=0.0, axis=0),
          whole(3, low=0, high=4))

@@ -112,6 +112,9 @@ fn a_branch_for_training_is_left_out() {
         placeholder("x"),
         flag,
         node("choice", "Switch", &["x", "phase_train"], &[]),
+        // What `tf.cond` leaves behind.
+        node("flag", "Switch", &["phase_train", "phase_train"], &[]),
+        node("switch_t", "Identity", &["flag:1"], &[]),
         node("noise", "RandomUniform", &["choice:1"], &[]),
         node("calm", "Relu", &["choice:0"], &[]),
         node("y", "Merge", &["noise", "calm"], &[]),

@@ -5,6 +5,9 @@ use sedge_graph::{Dim, ValueId};
 use super::Refusal;
 use super::builder::Op;
 
+const UNKNOWN_SIZE: &str = "the size of the picture is not in the graph. \
+    Hint: save it with a placeholder whose height and width are given";
+
 struct Blocks {
     block: Vec<i64>,
     /// Pairs of what is added, or cut, before and after.
@@ -12,17 +15,20 @@ struct Blocks {
     shape: Vec<Dim>,
 }
 
+/// What is done at the edges follows from the size of the picture, and is a constant where that is
+/// known.
+fn edges(op: &Op<'_, '_>, index: usize) -> Result<Vec<i64>, Refusal> {
+    op.known_ints(index).ok_or_else(|| Refusal::new(UNKNOWN_SIZE))
+}
+
 fn blocks(op: &Op<'_, '_>) -> Result<Blocks, Refusal> {
     let (block, edges) = match op.kind() {
         // The old operators have one block for height and width.
         "SpaceToBatch" | "BatchToSpace" => {
             let size = op.int("block_size").unwrap_or(0);
-            (vec![size; 2], op.ints(1, "what is added or cut at the edges")?)
+            (vec![size; 2], edges(op, 1)?)
         }
-        _ => (
-            op.ints(1, "the size of the blocks")?,
-            op.ints(2, "what is added or cut at the edges")?,
-        ),
+        _ => (op.ints(1, "the size of the blocks")?, edges(op, 2)?),
     };
     let value = op.operand(0)?;
     let shape = op.dims(value).ok_or_else(|| Refusal::new("its operand has no known rank"))?;
@@ -47,9 +53,7 @@ fn edges_at(edges: &[i64], start: usize, rank: usize) -> Vec<i64> {
 
 fn known(dim: &Dim) -> Result<i64, Refusal> {
     let known = dim.fixed().and_then(|n| i64::try_from(n).ok()).filter(|n| *n <= 1 << 40);
-    known.ok_or_else(|| {
-        Refusal::new("a size of its operand is not known. Hint: give the size of the picture")
-    })
+    known.ok_or_else(|| Refusal::new(UNKNOWN_SIZE))
 }
 
 /// SpaceToBatchND: pads, then takes every block's elements into the batch.

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use sedge_graph::{Dim, Graph, NodeBuilder, Value, ValueId, shapes};
 use sedge_tensor::{DType, Tensor};
 
-use super::dims::{Contents, Element};
+use super::dims::Contents;
 use super::program::{Output, Program};
 use super::proto::{Content, List};
 use super::variables::Variables;
@@ -27,6 +27,8 @@ pub(super) struct Context<'p> {
     pub(super) weights: HashMap<(ValueId, Vec<usize>), ValueId>,
     /// What is known of the elements of shapes that are computed.
     pub(super) contents: HashMap<ValueId, Contents>,
+    /// Values about which something was noted since the last operator.
+    pub(super) noted: Vec<ValueId>,
     /// Bytes that may still be copied to rearrange weights, which operators may share.
     pub(super) copy_budget: usize,
     /// Bytes that constants may still grow to beyond what the file gives.
@@ -47,6 +49,7 @@ impl<'p> Context<'p> {
             views: HashMap::new(),
             weights: HashMap::new(),
             contents: HashMap::new(),
+            noted: Vec::new(),
             copy_budget,
             fill_budget: tensor::MAX_FILLED_BYTES,
         }
@@ -97,6 +100,7 @@ impl<'p> Context<'p> {
         let start = self.graph.nodes.len();
         let result = build(self);
         shapes::fold_from(&mut self.graph, start);
+        self.fold_noted(start);
         result
     }
 
@@ -246,15 +250,7 @@ impl<'p> Op<'_, 'p> {
 
     /// The integers of operand `index`, when they are known while importing.
     pub(super) fn known_ints(&self, index: usize) -> Option<Vec<i64>> {
-        let value = self.operand(index).ok()?;
-        if let Some(constant) = self.constant(value) {
-            return constant.to_i64();
-        }
-        let known = |element: &Element| match element {
-            Element::Known(n) => Some(*n),
-            _ => None,
-        };
-        self.context.contents.get(&value)?.iter().map(known).collect()
+        self.constant(self.operand(index).ok()?)?.to_i64()
     }
 
     /// The integers of an operand that must be constant.

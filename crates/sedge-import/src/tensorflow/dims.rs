@@ -4,7 +4,8 @@
 //! but one size, which `Reshape` can find out by itself; followed to the end, the arithmetic is
 //! gone.
 
-use sedge_graph::{Dim, ValueId};
+use sedge_graph::{Dim, Node, ValueId};
+use sedge_tensor::{DType, Tensor};
 
 use super::Refusal;
 use super::builder::{Context, Op};
@@ -45,11 +46,52 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Makes constants of the values noted since `start` of which everything is known.
+    pub(super) fn fold_noted(&mut self, start: usize) {
+        for value in std::mem::take(&mut self.noted) {
+            if let Some(constant) = self.whole(value) {
+                let value = self.graph.value_mut(value);
+                value.shape = Some(constant.shape().iter().map(|&n| Dim::Fixed(n)).collect());
+                value.constant = Some(constant);
+            }
+        }
+        let constant = |id: &ValueId| self.graph.value(*id).constant.is_some();
+        let start = start.min(self.graph.nodes.len());
+        let superfluous = |node: &Node| node.outputs.iter().flatten().all(constant);
+        let kept: Vec<bool> =
+            self.graph.nodes[start..].iter().map(|node| !superfluous(node)).collect();
+        let added: Vec<Node> = self.graph.nodes.drain(start..).collect();
+        let added = added.into_iter().zip(kept).filter(|(_, kept)| *kept);
+        self.graph.nodes.extend(added.map(|(node, _)| node));
+    }
+
+    /// The value as a constant.
+    fn whole(&self, value: ValueId) -> Option<Tensor> {
+        let known = |element: &Element| match element {
+            Element::Known(n) => Some(*n),
+            _ => None,
+        };
+        let list: Vec<i64> = self.contents.get(&value)?.iter().map(known).collect::<Option<_>>()?;
+        let value = self.graph.value(value);
+        let shape = value.fixed_shape()?;
+        match value.dtype? {
+            DType::I64 => Tensor::new(shape, list).ok(),
+            DType::I32 => {
+                let short = list.iter().map(|&n| i32::try_from(n).ok()).collect::<Option<Vec<_>>>();
+                Tensor::new(shape, short?).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Op<'_, '_> {
     /// Notes what is known of the elements of the list `value`.
     pub(super) fn note(&mut self, value: ValueId, contents: Option<Contents>) {
         if let Some(contents) = contents.filter(|list| list.len() <= MAX_LENGTH) {
             self.context.contents.insert(value, contents);
+            self.context.noted.push(value);
         }
     }
 

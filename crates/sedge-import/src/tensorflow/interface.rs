@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Error;
+use super::control::is_training_flag;
 use super::program::{Output, Program};
 use super::proto::{MetaGraph, ServingSignature};
 
@@ -91,7 +92,8 @@ impl Interface {
     }
 }
 
-/// Nodes outside of functions that depend on a placeholder.
+/// Nodes outside of functions that depend on a placeholder, other than one that tells training from
+/// use.
 fn fed(program: &Program<'_>) -> HashSet<usize> {
     let mut readers = vec![Vec::new(); program.outer];
     for (node, definition) in program.nodes[..program.outer].iter().enumerate() {
@@ -99,7 +101,9 @@ fn fed(program: &Program<'_>) -> HashSet<usize> {
             readers[input.node].push(node);
         }
     }
-    let placeholder = |&node: &usize| program.nodes[node].op == "Placeholder";
+    let placeholder = |&node: &usize| {
+        program.nodes[node].op == "Placeholder" && !is_training_flag(program.nodes[node].name)
+    };
     let mut open: Vec<usize> = (0..program.outer).filter(placeholder).collect();
     let mut fed: HashSet<usize> = open.iter().copied().collect();
     while let Some(node) = open.pop() {

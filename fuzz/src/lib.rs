@@ -14,6 +14,7 @@ mod http;
 pub mod image;
 pub mod manifest;
 mod model;
+pub mod mxnet;
 pub mod npz;
 pub mod oip;
 pub mod onnx;
@@ -39,13 +40,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     image::TARGET,
     tflite::TARGET,
     onnx::TARGET,
     tensorflow::TARGET,
     variables::TARGET,
     npz::TARGET,
+    mxnet::TARGET,
     manifest::TARGET,
     archive::TARGET,
     sagemaker::TARGET,

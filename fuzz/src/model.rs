@@ -16,12 +16,19 @@ const MAX_MULTIPLICATIONS: u64 = 10_000_000;
 
 /// Opens a bare model file.
 pub(crate) fn open(bytes: &[u8]) {
+    open_files(&[("model", bytes)]);
+}
+
+/// Opens the first of files that lie beside each other.
+pub(crate) fn open_files(files: &[(&str, &[u8])]) {
     let Ok(directory) = tempfile::tempdir() else { return };
-    let path = directory.path().join("model");
-    if std::fs::write(&path, bytes).is_err() {
-        return;
+    for (name, bytes) in files {
+        if std::fs::write(directory.path().join(name), bytes).is_err() {
+            return;
+        }
     }
-    match Package::open(&path, &[]) {
+    let Some((main, _)) = files.first() else { return };
+    match Package::open(&directory.path().join(main), &[]) {
         Ok(package) => describe(package),
         Err(error) => drop(error.to_string()),
     }

@@ -24,6 +24,7 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
         "tensorflow" => packed("tensorflow_ops.zip", ".pb"),
         "variables" => saved_models(),
         "npz" => weights(),
+        "mxnet" => mxnet_operators(),
         "manifest" => manifests(),
         "archive" => archives(),
         "sagemaker" => invocations(),
@@ -140,6 +141,19 @@ fn written_as_onnx() -> Vec<(String, Vec<u8>)> {
     written.retain(|(_, bytes)| bytes.len() as u64 <= MAX_SEED_BYTES);
     written.sort();
     written
+}
+
+/// MXNet's operators, each a symbol with its parameters behind it.
+fn mxnet_operators() -> Vec<(String, Vec<u8>)> {
+    let params = packed("mxnet_ops.zip", "-0000.params");
+    let mut symbols = packed("mxnet_ops.zip", "-symbol.json");
+    for (name, bytes) in &mut symbols {
+        let weights = name.replace("-symbol.json", "-0000.params");
+        let weights = params.iter().filter(|(name, _)| *name == weights);
+        weights.for_each(|(_, weights)| bytes.extend(weights));
+    }
+    symbols.retain(|(_, bytes)| bytes.len() as u64 <= MAX_SEED_BYTES);
+    symbols
 }
 
 /// One manifest per form of decoder, for the models that [`crate::manifest`] lays beside it.

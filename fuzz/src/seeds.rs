@@ -228,6 +228,7 @@ fn archives() -> Vec<(String, Vec<u8>)> {
             archives.push((format!("{kind}-{method}.zip"), zip(prefix, &files, method)));
         }
     }
+    archives.push(("neo.tar".into(), neo_tar()));
     archives.push(("climbing.tar".into(), climbing_tar()));
     archives.push(("link.tar".into(), link_tar()));
     archives
@@ -242,6 +243,13 @@ fn tar(prefix: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let _ = archive.append_data(&mut header, format!("{prefix}{name}"), &bytes[..]);
     }
     archive.into_inner().unwrap_or_default()
+}
+
+/// A package of the Neo compiler without its library.
+fn neo_tar() -> Vec<u8> {
+    let names = ["compiled.meta", "compiled.params", "compiled_model.json"];
+    let read = |name| fs::read(testdata().join("neo/three_inputs").join(name)).unwrap_or_default();
+    tar("neo/", &names.map(|name| (name, read(name))))
 }
 
 fn climbing_tar() -> Vec<u8> {

@@ -236,6 +236,9 @@ def shapes():
     case("range_computed", lambda x: raw.Range(start=0.0, limit=x, delta=0.5), np.float32(2.1))
     case("grid_of_known_size", lambda x: raw.AddV2(x=x, y=tf.cast(tf.stack(tf.meshgrid(
         tf.range(tf.shape(x)[2]), tf.range(tf.shape(x)[1])), -1), tf.float32)), real(2, 3, 4, 2), batch=True)
+    case("padded_batch", lambda x: raw.Reshape(
+        tensor=raw.Pad(input=x, paddings=[[0, 0], [1, 0], [0, 1], [0, 0]])[:, 1:],
+        shape=tf.stack([tf.shape(x)[0], -1, 2])), real(2, 3, 4, 2), batch=True)
     case("part_of_size", lambda x: raw.RealDiv(x=x, y=tf.cast(tf.shape(x)[1:3], tf.float32)),
          real(2, 3, 4, 2), batch=True)
     case("onehot", lambda x: raw.OneHot(indices=x, depth=4, on_value=2.0, off_value=-1.0), whole(2, 3, low=0, high=4))

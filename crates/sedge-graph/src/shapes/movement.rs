@@ -114,6 +114,10 @@ impl Operands<'_> {
         };
         for (i, &axis) in axes.iter().enumerate() {
             let axis = wrap(axis, shape.len())?;
+            // All of a dimension, whatever its size.
+            if (starts.get(i), ends.get(i), steps.get(i)) == (Some(&0), Some(&i64::MAX), Some(&1)) {
+                continue;
+            }
             let size = shape[axis].fixed().and_then(|size| {
                 slice_length(size, *starts.get(i)?, *ends.get(i)?, *steps.get(i)?)
             });
@@ -140,7 +144,11 @@ impl Operands<'_> {
             None => (0..shape.len()).collect(),
         };
         for (i, &axis) in axes.iter().enumerate() {
-            let grow = pads.get(i)?.checked_add(*pads.get(i + axes.len())?)?;
+            let (before, after) = (*pads.get(i)?, *pads.get(i + axes.len())?);
+            if (before, after) == (0, 0) {
+                continue;
+            }
+            let grow = before.checked_add(after)?;
             let size = shape[axis].fixed().and_then(|n| n.checked_add_signed(grow as isize));
             shape[axis] = size.map_or(Dim::Unknown, Dim::Fixed);
         }
@@ -234,6 +242,7 @@ fn slice_length(size: usize, start: i64, end: i64, step: i64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Graph, Value};
 
     #[test]
     fn slices_are_counted_as_numpy_does() {
@@ -246,6 +255,21 @@ mod tests {
         ] {
             assert_eq!(slice_length(size, start, end, step), Some(want), "{start}:{end}:{step}");
         }
+    }
+
+    #[test]
+    fn what_leaves_a_dimension_as_it_is_keeps_its_symbol() {
+        let mut graph = Graph::new("g");
+        let batch = Dim::Symbol("N".into());
+        let shape = Some(vec![batch.clone(), Dim::Fixed(4)]);
+        let x = graph.add_value(Value { name: "x".into(), shape, ..Default::default() });
+        graph.inputs.push(x);
+        let padded = graph.node("Pad").input(x).ints(&[0, 1, 0, 0]).output("padded");
+        let node = graph.node("Slice").input(padded).ints(&[0, 2]).ints(&[i64::MAX, 4]);
+        let cut = node.output("cut");
+        crate::shapes::infer(&mut graph);
+        assert_eq!(graph.value(padded).shape, Some(vec![batch.clone(), Dim::Fixed(5)]));
+        assert_eq!(graph.value(cut).shape, Some(vec![batch, Dim::Fixed(2)]));
     }
 
     #[test]

@@ -70,15 +70,8 @@ pub enum ParamsError {
 /// The arrays of a file with their names as the file has them.
 pub(super) fn read(bytes: &Bytes) -> Result<HashMap<String, Tensor>, ParamsError> {
     let mut reader = Reader { bytes: bytes.clone(), grown: MOST_GROWN };
-    if reader.bytes.len() < 8 || reader.u64("its header")? != LIST {
-        return Err(ParamsError::NotParams);
-    }
-    reader.u64("its header")?;
-    let arrays = reader.count("arrays", 4)?;
-    let mut tensors = Vec::new();
-    for _ in 0..arrays {
-        tensors.push(ndarray::read(&mut reader)?);
-    }
+    let tensors = arrays(&mut reader)?;
+    let arrays = tensors.len() as u64;
     let names = reader.count("names", 8)?;
     // A list without names is an array of arrays, in which no weight can be found.
     if names != 0 && names != arrays {
@@ -93,6 +86,16 @@ pub(super) fn read(bytes: &Bytes) -> Result<HashMap<String, Tensor>, ParamsError
         }
     }
     Ok(named)
+}
+
+/// The arrays alone, `None` for those that were never filled.
+fn arrays(reader: &mut Reader) -> Result<Vec<Option<Tensor>>, ParamsError> {
+    if reader.bytes.len() < 8 || reader.u64("its header")? != LIST {
+        return Err(ParamsError::NotParams);
+    }
+    reader.u64("its header")?;
+    let count = reader.count("arrays", 4)?;
+    (0..count).map(|_| ndarray::read(reader)).collect()
 }
 
 /// What is left of a file.
@@ -141,5 +144,59 @@ impl Reader {
             return Err(ParamsError::Count { what, count, bytes });
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> Bytes {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/mxnet_arrays/");
+        std::fs::read(format!("{folder}{name}")).unwrap().into()
+    }
+
+    #[test]
+    fn arrays_of_every_type_and_storage_are_read() {
+        let arrays = read(&file("kinds.params")).unwrap();
+        let numbers = |name: &str| arrays[name].to_f32().unwrap().into_owned();
+        for dtype in ["float32", "float64", "float16", "uint8", "int32", "int8", "int64"] {
+            assert_eq!(numbers(&format!("arg:{dtype}")), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "{dtype}");
+        }
+        let rows = [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 4.0, 5.0, 6.0];
+        for name in ["arg:row_sparse", "aux:csr"] {
+            assert_eq!(
+                (arrays[name].shape(), numbers(name)),
+                (&[4, 3][..], rows.to_vec()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn numpy_shapes_have_scalars() {
+        let arrays = read(&file("numpy_shapes.params")).unwrap();
+        assert_eq!(arrays["scalar"].shape(), &[] as &[usize]);
+        assert_eq!(arrays["scalar"].to_f32().unwrap()[..], [5.0]);
+        assert_eq!(arrays["matrix"].shape(), [2, 3]);
+    }
+
+    #[test]
+    fn the_oldest_arrays_are_read_and_have_no_names() {
+        let bytes = file("legacy_ndarray.v0");
+        assert!(read(&bytes).unwrap().is_empty());
+        let arrays = arrays(&mut Reader { bytes, grown: 0 }).unwrap();
+        assert_eq!(arrays.len(), 6);
+        let numbers: Vec<f32> = (0..128u8).map(f32::from).collect();
+        for array in arrays.into_iter().flatten() {
+            assert_eq!(array.to_f32().unwrap()[..], numbers);
+        }
+    }
+
+    #[test]
+    fn sparse_arrays_that_grow_without_bound_are_refused() {
+        let bytes = file("kinds.params");
+        let refused = arrays(&mut Reader { bytes, grown: 20 });
+        assert_eq!(refused.unwrap_err(), ParamsError::TooLarge);
     }
 }

@@ -12,7 +12,8 @@
 //! all objects the model's decoder reports; its `score_threshold` decides which, and there is no
 //! other threshold here. A model without a decoder answers `{"outputs":[...]}`. With
 //! `Accept: application/vnd.sedge.prediction+json` every model answers the whole prediction, and
-//! with `; explain=true` behind it also what was done to the picture.
+//! with `; explain=true` behind it also what was done to the picture, with `; top_k=5` the five
+//! best.
 //!
 //! Errors are those of the service's model in botocore, told by `x-amzn-ErrorType`. Where it
 //! leaves a choice:
@@ -91,7 +92,10 @@ async fn invoke(
     if let Some(trace) = trace {
         trace.mark(&mut request);
     }
-    request.explain = form == Form::Prediction { explain: true };
+    if let Form::Prediction { explain, top_k } = form {
+        request.explain = explain;
+        request.selection.top_k = top_k;
+    }
     let inference_id = parts.headers.get(INFERENCE_ID).and_then(|value| value.to_str().ok());
     request.image = inference_id.map(str::to_owned);
     let answer = service.submit(request).await?;

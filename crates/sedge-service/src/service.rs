@@ -129,7 +129,8 @@ impl Service {
         self.admit(Job { request, admitted, deadline, reply })?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(result)) => result,
-            // The thread dropped the reply: it unwound, which the runner reports by panicking.
+            // A thread drops what it finds too late, which may be a moment before the timer here.
+            Ok(Err(_)) if Instant::now() >= deadline => Err(RunnerError::Deadline { timeout_ms }),
             Ok(Err(_)) => {
                 Err(RunnerError::Failed("the request's thread ended without an answer".into()))
             }

@@ -63,7 +63,9 @@ pub enum DecodeError {
         max_pixels: u64,
     },
     /// The bytes end before the picture does.
-    #[error("cannot decode the {format} picture: its {length} bytes end before the picture does")]
+    #[error(
+        "cannot decode the {format} picture: it is damaged, or its {length} bytes end too early"
+    )]
     Truncated {
         /// The picture's format.
         format: PictureFormat,

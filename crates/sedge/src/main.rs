@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod bench;
+mod choices;
 mod colour;
 mod commands;
 mod config;
@@ -88,7 +89,24 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// An error as a person reads it: what failed on the first line, the hint on its own.
 fn report(error: &anyhow::Error) {
-    say("error", &format!("{error:#}"));
+    say("error", &text_of(error));
+}
+
+/// An error with its causes, and then the hints: who gives a hint does not know what lies below it.
+fn text_of(error: &anyhow::Error) -> String {
+    let (mut text, mut hints) = (String::new(), String::new());
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.is_empty() {
+            text.truncate(text.trim_end_matches('.').len());
+            text.push_str(": ");
+        }
+        let (told, hint) = cause.split_once(" Hint: ").unwrap_or((&cause, ""));
+        text.push_str(told);
+        if !hint.is_empty() {
+            hints.push_str(&format!(" Hint: {hint}"));
+        }
+    }
+    text + &hints
 }
 
 /// Says something beside the results. What comes from outside cannot steer the terminal.
@@ -98,4 +116,18 @@ fn say(kind: &str, text: &str) {
     let style = if kind == "error" { colour::BAD } else { colour::WARNING };
     let kind = colour::painted(&format!("{kind}:"), style, colour::shown(&std::io::stderr()));
     let _ = writeln!(logging::Forgiving, "{kind} {}", lines.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn hints_come_after_all_causes() {
+        let error = anyhow!("the port is taken").context("cannot listen. Hint: choose another");
+        assert_eq!(text_of(&error), "cannot listen: the port is taken Hint: choose another");
+        assert_eq!(text_of(&anyhow!("it failed. Hint: try")), "it failed. Hint: try");
+    }
 }

@@ -6,6 +6,8 @@ use clap::{Args, ValueHint};
 use sedge_package::{Origin, known_key, nearest_key};
 use toml::Value;
 
+use crate::choices;
+
 /// One override: dotted key, value, and the flag it came from.
 pub(crate) type Override = (String, Value, Origin);
 
@@ -13,8 +15,8 @@ pub(crate) type Override = (String, Value, Origin);
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Overrides of the model's settings")]
 pub(crate) struct OverrideFlags {
-    /// What the model is for: image-classification, object-detection or tensor
-    #[arg(long, value_name = "TASK")]
+    /// What the model is for: image-classification, object-detection, anomaly-detection or tensor
+    #[arg(long, value_name = "TASK", value_parser = choices::TASKS, hide_possible_values = true)]
     task: Option<String>,
     /// Labels: a file with one per line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -29,25 +31,25 @@ pub(crate) struct OverrideFlags {
     #[arg(long, value_name = "PIXELS")]
     height: Option<i64>,
     /// Order of the input's dimensions: nhwc or nchw
-    #[arg(long)]
+    #[arg(long, value_parser = choices::LAYOUTS, hide_possible_values = true)]
     layout: Option<String>,
     /// Element type of the input: f32, u8, i8, ...
     #[arg(long)]
     dtype: Option<String>,
     /// Channels the model was trained on: rgb, bgr or gray
-    #[arg(long)]
+    #[arg(long, value_parser = choices::COLORS, hide_possible_values = true)]
     color: Option<String>,
     /// exif (turn the picture upright) or ignore
-    #[arg(long)]
+    #[arg(long, value_parser = choices::ORIENTATIONS, hide_possible_values = true)]
     orientation: Option<String>,
     /// What becomes of transparency: drop, black or white
-    #[arg(long)]
+    #[arg(long, value_parser = choices::ALPHAS, hide_possible_values = true)]
     alpha: Option<String>,
     /// How the picture is fitted: stretch, letterbox or crop
-    #[arg(long)]
+    #[arg(long, value_parser = choices::RESIZES, hide_possible_values = true)]
     resize: Option<String>,
     /// Resampling: pillow-{nearest,bilinear,bicubic,lanczos} or opencv-{nearest,linear,cubic,area}
-    #[arg(long)]
+    #[arg(long, value_parser = choices::FILTERS, hide_possible_values = true)]
     filter: Option<String>,
     /// With crop: the part of the short side that is kept, 0.875 for 224 of 256
     #[arg(long, allow_hyphen_values = true, value_name = "FRACTION")]
@@ -66,10 +68,10 @@ pub(crate) struct OverrideFlags {
     std: Option<Vec<f64>>,
     /// How outputs are decoded: classes, tflite-detection, ids-scores-boxes, detection-rows,
     /// ssd-anchors, grid or tensor
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = choices::DECODERS, hide_possible_values = true)]
     decoder: Option<String>,
     /// What makes scores of the outputs: none (the graph ends in it), softmax or sigmoid
-    #[arg(long)]
+    #[arg(long, value_parser = choices::ACTIVATIONS, hide_possible_values = true)]
     activation: Option<String>,
     /// Any key of model.toml with a TOML value, such as decoder.nms.iou_threshold=0.5
     #[arg(long, value_name = "KEY=VALUE")]

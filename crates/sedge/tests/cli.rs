@@ -122,10 +122,10 @@ fn mistakes_name_the_key_and_what_to_do() {
         (vec!["infer", CLASSIFIER], 2, vec!["IMAGE", "Usage"]),
         (vec!["infer", "no/model", CAT], 1, vec!["no/model"]),
         (vec!["infer", CAT, CAT], 1, vec!["TensorFlow Lite", "ONNX"]),
-        (vec!["infer", CLASSIFIER, CAT, "--color", "cmyk"], 1, vec!["cmyk", "bgr"]),
+        (vec!["infer", CLASSIFIER, CAT, "--color", "cmyk"], 2, vec!["cmyk", "bgr"]),
         (vec!["infer", CLASSIFIER, CAT, "--set", "input.colour=bgr"], 1, vec!["input.color"]),
         (vec!["infer", CLASSIFIER, CAT, "--width", "100"], 1, vec!["input.0.width", "224"]),
-        (vec!["infer", CLASSIFIER, CAT, "--engine", "warp"], 1, vec!["warp", "onnxruntime"]),
+        (vec!["infer", CLASSIFIER, CAT, "--engine", "warp"], 2, vec!["warp", "onnxruntime"]),
         (vec!["infer", "testdata/models", CAT], 1, vec!["several packages", "Hint"]),
         (vec!["infer", CLASSIFIER, "testdata/licences"], 1, vec!["no .jpg", "Hint"]),
     ] {

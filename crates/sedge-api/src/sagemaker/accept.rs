@@ -14,6 +14,8 @@ pub(super) enum Form {
     Prediction {
         /// Whether it tells what was done to the picture.
         explain: bool,
+        /// At most so many classes or objects.
+        top_k: Option<usize>,
     },
 }
 
@@ -28,7 +30,7 @@ impl Form {
 
 /// The form the client asks for; the dialect's own when it does not care.
 pub(super) fn form(headers: &HeaderMap) -> Result<Form, Error> {
-    let (mut any, mut explain) = (false, false);
+    let (mut any, mut explain, mut top_k) = (false, false, None);
     let (mut dialect, mut prediction) = (0.0f32, 0.0f32);
     for value in headers.get_all(header::ACCEPT) {
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -44,6 +46,8 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Error> {
                 PREDICTION => {
                     prediction = prediction.max(quality);
                     explain |= parameters.iter().any(|part| part == "explain=true");
+                    let asked = parameters.iter().find_map(|part| part.strip_prefix("top_k="));
+                    top_k = asked.map(parse_top_k).transpose()?.or(top_k);
                 }
                 _ => {}
             }
@@ -51,7 +55,7 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Error> {
     }
     match (any, dialect > 0.0 || prediction > 0.0) {
         (false, _) => Ok(Form::Dialect),
-        (true, true) if prediction >= dialect => Ok(Form::Prediction { explain }),
+        (true, true) if prediction >= dialect => Ok(Form::Prediction { explain, top_k }),
         (true, true) => Ok(Form::Dialect),
         (true, false) => Err(Error::validation(
             StatusCode::NOT_ACCEPTABLE,
@@ -60,6 +64,14 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Error> {
             ),
         )),
     }
+}
+
+fn parse_top_k(text: &str) -> Result<usize, Error> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| {
+        let message =
+            format!("top_k={text} is no number of classes or objects. Hint: give 1 or more");
+        Error::validation(StatusCode::BAD_REQUEST, message)
+    })
 }
 
 #[cfg(test)]
@@ -77,15 +89,17 @@ mod tests {
             ("*/*", Some(Form::Dialect)),
             ("application/json;verbose", Some(Form::Dialect)),
             ("application/json, */*;q=0.1", Some(Form::Dialect)),
-            (PREDICTION, Some(Form::Prediction { explain: false })),
+            (PREDICTION, Some(Form::Prediction { explain: false, top_k: None })),
             (
                 "application/vnd.sedge.prediction+json, */*",
-                Some(Form::Prediction { explain: false }),
+                Some(Form::Prediction { explain: false, top_k: None }),
             ),
             (
-                "application/vnd.sedge.prediction+json; explain=true",
-                Some(Form::Prediction { explain: true }),
+                "application/vnd.sedge.prediction+json; explain=true; top_k=5",
+                Some(Form::Prediction { explain: true, top_k: Some(5) }),
             ),
+            ("application/vnd.sedge.prediction+json; top_k=0", None),
+            ("application/vnd.sedge.prediction+json; top_k=many", None),
             ("application/vnd.sedge.prediction+json;q=0.5, application/json", Some(Form::Dialect)),
             ("text/csv", None),
             ("application/json;q=0", None),

@@ -15,7 +15,14 @@ pub(super) fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<Picture, Deco
         DecodingError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => {
             DecodeError::Truncated { format: FORMAT, length: bytes.len() }
         }
-        other => DecodeError::Malformed { format: FORMAT, reason: other.to_string() },
+        other => {
+            let mut reason = other.to_string();
+            // The library prints the chunk as its source code does.
+            if reason.starts_with("CRC error") {
+                reason = "a checksum does not fit, so that the file is damaged".into();
+            }
+            DecodeError::Malformed { format: FORMAT, reason }
+        }
     };
     let mut options = DecodeOptions::default();
     options.set_ignore_adler32(false);

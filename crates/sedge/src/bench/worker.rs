@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sedge_engine::{Registry, TensorInfo};
 use sedge_graph::Dim;
 use sedge_package::Package;
-use sedge_service::{LoadOptions, Pipeline, Request, Runner, Timings};
+use sedge_service::{LoadOptions, Pipeline, Request, Response, Runner, Timings};
 use sedge_tensor::{DType, Tensor, element_count};
 
 use super::protocol::{Ask, Ran, Ready, Say, Stages};
@@ -23,7 +23,7 @@ const MOST_SAMPLES: usize = 500_000;
 /// Runs until standard input ends.
 pub(crate) fn work(
     model: &Path,
-    pictures: Vec<Bytes>,
+    pictures: Vec<(String, Bytes)>,
     variant: &Variant,
     overrides: &[Override],
 ) -> Result<()> {
@@ -51,7 +51,7 @@ pub(crate) fn work(
 
 fn load(
     model: &Path,
-    pictures: Vec<Bytes>,
+    pictures: Vec<(String, Bytes)>,
     variant: &Variant,
     overrides: &[Override],
 ) -> Result<(Pipeline, Vec<Request>, Ready)> {
@@ -72,10 +72,12 @@ fn load(
         let inputs = pipeline.info().inputs.iter();
         vec![Request::tensors("bench", inputs.map(input).collect::<Result<_>>()?)]
     } else {
-        pictures.into_iter().map(|bytes| Request::picture("bench", bytes)).collect()
+        let request =
+            |(name, bytes)| Request { image: Some(name), ..Request::picture("bench", bytes) };
+        pictures.into_iter().map(request).collect()
     };
     let started = Instant::now();
-    pipeline.run(&requests[0])?;
+    ask(&pipeline, &requests[0])?;
     let first_ms = milliseconds(started.elapsed());
     let info = pipeline.info();
     let ready = Ready {
@@ -88,6 +90,14 @@ fn load(
         loaded_kib: memory::pss_kib(),
     };
     Ok((pipeline, requests, ready))
+}
+
+/// One answer; an error names the picture.
+fn ask(pipeline: &Pipeline, request: &Request) -> Result<Response> {
+    pipeline.run(request).map_err(|error| match &request.image {
+        Some(image) => anyhow::anyhow!(error).context(image.clone()),
+        None => error.into(),
+    })
 }
 
 /// An input for models that are asked without a picture: the same pattern in every program that
@@ -163,7 +173,7 @@ fn cycle(
     let begun = Instant::now();
     for request in requests.iter().cycle().skip(first % requests.len()) {
         let started = Instant::now();
-        let response = pipeline.run(request)?;
+        let response = ask(pipeline, request)?;
         let ended = Instant::now();
         samples.nanos.push(ended.duration_since(started).as_nanos() as u64);
         samples.timings.extend(response.prediction.map(|prediction| prediction.timings_us));
@@ -191,7 +201,7 @@ impl Samples {
 }
 
 fn write_outputs(pipeline: &Pipeline, request: &Request, directory: &Path) -> Result<Say> {
-    let response = pipeline.run(request)?;
+    let response = ask(pipeline, request)?;
     for (index, (name, tensor)) in response.outputs.iter().enumerate() {
         let values = tensor.to_f32().with_context(|| format!("output '{name}' has no numbers"))?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -11,6 +11,7 @@ use crate::bench::conduct::{Schedule, conduct};
 use crate::bench::machine::Machine;
 use crate::bench::report::Report;
 use crate::bench::{Variant, plot, worker};
+use crate::choices;
 use crate::overrides::OverrideFlags;
 use crate::pictures::{self, Source};
 use crate::ranges;
@@ -32,7 +33,7 @@ pub(crate) struct Bench {
     /// JPEG or PNG files, or directories of them, taken in turns
     image: Vec<PathBuf>,
     /// Engine, several times to compare: auto, native or onnxruntime [default: auto]
-    #[arg(long)]
+    #[arg(long, value_parser = choices::engines(), hide_possible_values = true)]
     engine: Vec<String>,
     /// Threads of one inference, with commas between to compare [default: the processors this
     /// process may use]
@@ -102,6 +103,9 @@ impl Bench {
         // What can be wrong with the arguments is said before anything is measured.
         let images = self.pictures()?.len();
         self.overrides.overrides()?;
+        if let Some(plot) = &self.plot {
+            drawable(plot)?;
+        }
         let machine = Machine::read();
         let schedule = self.schedule();
         let runs = schedule.rounds * schedule.concurrency.len() * schedule.variants.len();
@@ -128,11 +132,15 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn pictures(&self) -> Result<Vec<Bytes>> {
+    /// The pictures with their names.
+    fn pictures(&self) -> Result<Vec<(String, Bytes)>> {
         let sources = pictures::collect(&self.image)?;
         let read = |source: &Source| match source {
             Source::Stdin => bail!("bench reads pictures from files. Hint: name a file, not -"),
-            Source::File(_) => source.read().with_context(|| source.name()),
+            Source::File(_) => {
+                let bytes = source.read().with_context(|| source.name())?;
+                Ok((source.name(), bytes))
+            }
         };
         sources.iter().map(read).collect()
     }
@@ -154,6 +162,21 @@ impl Bench {
             rounds: self.rounds as usize,
             seconds: self.seconds,
         }
+    }
+}
+
+/// Refuses a plot that could not be written, before minutes of measuring.
+fn drawable(file: &Path) -> Result<()> {
+    let is_png = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    if !is_png {
+        bail!("--plot {} is no PNG. Hint: name a file that ends in .png", file.display());
+    }
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match directory {
+        Some(directory) if !directory.is_dir() => {
+            bail!("--plot {}: there is no directory {}", file.display(), directory.display())
+        }
+        _ => Ok(()),
     }
 }
 

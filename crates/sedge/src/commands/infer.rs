@@ -12,6 +12,7 @@ use sedge_service::{ExplainedSetting, LoadOptions, Pipeline, Prediction, Request
 use sedge_vision::{DecodeLimits, Selection};
 
 use super::{Format, OUTPUT};
+use crate::choices;
 use crate::drawings;
 use crate::overrides::OverrideFlags;
 use crate::pictures::{self, Source};
@@ -69,7 +70,7 @@ pub(crate) struct Infer {
     #[arg(long)]
     explain: bool,
     /// Engine: auto, native or onnxruntime
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = choices::engines(), hide_possible_values = true)]
     engine: String,
     /// Threads for inference [default: the processors this process may use]
     #[arg(long, value_name = "N", value_parser = ranges::THREADS.parser::<usize>())]
@@ -93,6 +94,10 @@ impl Infer {
         // What nobody says about pictures is an error here, before the model is loaded.
         package.pipeline()?;
         package.notes.iter().for_each(|note| crate::say("warning", note));
+        // No mistake where a model gives raw scores.
+        if let Some(threshold) = self.threshold.filter(|&threshold| threshold > 1.0) {
+            crate::say("warning", &format!("no probability reaches --threshold {threshold}"));
+        }
         let drawings = match &self.draw {
             Some(directory) => drawings::targets(directory, &sources)?,
             None => Vec::new(),

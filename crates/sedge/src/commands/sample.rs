@@ -126,7 +126,7 @@ fn next_steps(program: &str, directory: &Path) -> String {
          where it is, drawn into a copy:\n  {sedge} infer {detector} {people} --draw {drawn}\n\n\
          the same over HTTP, until Ctrl-C:\n  {sedge} serve {classifier} {detector}\n\n\
          and from another terminal:\n  curl --data-binary @{cat} -H 'Content-Type: image/jpeg' \
-         -H 'Accept: application/vnd.sedge.prediction+json' \
+         -H 'Accept: application/vnd.sedge.prediction+json; top_k=5' \
          http://{DEFAULT_LISTEN}/endpoints/mobilenet/invocations\n",
         quoted(&directory.to_string_lossy())
     )

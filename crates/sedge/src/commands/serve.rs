@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueHint};
 use sedge_engine::Registry;
 use sedge_package::{Package, service_name, validate_service_name};
@@ -17,6 +17,7 @@ use sedge_vision::DecodeLimits;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::choices;
 use crate::config::{Config, ServiceConfig};
 use crate::logging::{self, LogFormat};
 use crate::overrides::{Override, OverrideFlags};
@@ -26,12 +27,12 @@ pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 const EXAMPLES: &str = "\
 Examples:
-  sedge serve mobilenet.tflite detector/           two services, named for their files
-  sedge serve mobilenet.tflite --name cats         one under another name
-  sedge serve mobilenet.tflite --listen 0.0.0.0:80 for other machines too
-  sedge serve --config sedge.toml                  services, engines and limits from a file
+  sedge serve mobilenet.tflite detector/             two services, named for their files
+  sedge serve mobilenet.tflite --name cats           one under another name
+  sedge serve mobilenet.tflite --listen 0.0.0.0:80   for other machines too
+  sedge serve --config sedge.toml                    services, engines and limits from a file
 
-  curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' \
+  curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' \\
       http://127.0.0.1:8080/endpoints/cats/invocations
 
 Exit codes:
@@ -63,7 +64,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
     /// Engine: auto, native or onnxruntime
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", value_parser = choices::engines(), hide_possible_values = true)]
     engine: Option<String>,
     /// Threads of one inference [default: the processors this process may use]
     #[arg(long, value_name = "N", value_parser = ranges::THREADS.parser::<usize>(), conflicts_with = "config")]
@@ -250,10 +251,15 @@ async fn serve(
     with_page: bool,
     listen: &[SocketAddr],
 ) -> Result<()> {
-    let listener = TcpListener::bind(listen).await.with_context(|| {
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
         let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
-        let listen = listen.join(" or ");
-        format!("cannot listen on {listen}. Hint: another server may use the port; choose one with --listen")
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => "another server has the port; choose one with --listen",
+            ErrorKind::AddrNotAvailable => "this machine has other addresses; 0.0.0.0 means all",
+            ErrorKind::PermissionDenied => "ports below 1024 need a right; choose a higher one",
+            _ => "choose another address with --listen",
+        };
+        anyhow!(error).context(format!("cannot listen on {}. Hint: {hint}", listen.join(" or ")))
     })?;
     let address = listener.local_addr()?;
     let page = with_page.then(|| sedge_web::routes(services.clone(), &options));

@@ -13,7 +13,10 @@ use super::{Context, Finding, State};
 use crate::config::{Config, ServiceConfig};
 use crate::overrides::Override;
 
-const NO_HINT: &str = "sedge model inspect MODEL shows what the file says about itself";
+/// What to do about an error without a hint of its own.
+const INSPECT: &str = "sedge model inspect MODEL shows what the file says about itself";
+const NAME_ANOTHER: &str = "check the path, or name another file";
+const CORRECT: &str = "correct the file; docs/http.md and the comments in sedge.toml have its keys";
 
 pub(super) fn probe(context: &Context) -> Vec<Finding> {
     const AREA: &str = "model";
@@ -21,7 +24,7 @@ pub(super) fn probe(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     match load(path, &[], "auto") {
         Ok(loaded) => loaded.tell(AREA, "", &mut findings),
-        Err(error) => findings.push(failed(AREA, "loads", &error)),
+        Err(error) => findings.push(failed(AREA, "loads", &error, INSPECT)),
     }
     findings
 }
@@ -31,7 +34,7 @@ pub(super) fn probe_config(context: &Context) -> Vec<Finding> {
     let Some(path) = &context.config else { return Vec::new() };
     let config = match Config::read(path) {
         Ok(config) => config,
-        Err(error) => return vec![failed(AREA, "file", &error)],
+        Err(error) => return vec![failed(AREA, "file", &error, CORRECT)],
     };
     let (services, shown) = (config.service.len(), path.display());
     let plural = if services == 1 { "" } else { "s" };
@@ -42,7 +45,7 @@ pub(super) fn probe_config(context: &Context) -> Vec<Finding> {
         let name = named.unwrap_or_else(|| "unnamed".into());
         match load_section(section) {
             Ok(loaded) => loaded.tell(AREA, &format!("{name}: "), &mut findings),
-            Err(error) => findings.push(failed(AREA, name, &error)),
+            Err(error) => findings.push(failed(AREA, name, &error, INSPECT)),
         }
     }
     findings
@@ -124,8 +127,16 @@ impl Loaded {
     }
 }
 
-fn failed(area: &'static str, name: impl Into<String>, error: &anyhow::Error) -> Finding {
-    Finding::of_error(State::Problem, area, name, &one_line(&format!("{error:#}")), NO_HINT)
+fn failed(
+    area: &'static str,
+    name: impl Into<String>,
+    error: &anyhow::Error,
+    hint: &str,
+) -> Finding {
+    let is_missing = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::NotFound;
+    let missing = error.chain().any(|cause| cause.downcast_ref().is_some_and(is_missing));
+    let hint = if missing { NAME_ANOTHER } else { hint };
+    Finding::of_error(State::Problem, area, name, &one_line(&crate::text_of(error)), hint)
 }
 
 /// A message in one line, without the lines of source that TOML's errors quote: they may hold what

@@ -13,6 +13,7 @@ use sedge_service::{
 };
 use serde::Serialize;
 
+use crate::choices;
 use crate::commands::{Format, OUTPUT};
 use crate::overrides::OverrideFlags;
 use crate::table::{self, Align};
@@ -38,7 +39,7 @@ pub(crate) struct Validate {
     /// Model file, package directory or archive
     model: PathBuf,
     /// Engine: auto, native or onnxruntime
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = choices::engines(), hide_possible_values = true)]
     engine: String,
     /// Replay one case instead of the package's: a prediction as `sedge infer --format json` prints
     /// it, about --input or the picture it names, looked for beside it

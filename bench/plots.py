@@ -84,23 +84,24 @@ def pictures(rows, path):
 
 
 def server(rows, path):
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3))
+    figure, axes = plt.subplots(2, 1, figsize=(9.5, 5))
+    figure.subplots_adjust(hspace=0.55)
     for axis, connections, key, unit in [
         (axes[0], 1, "p50_us", "us, 1 connection: p50, line to p99; shorter is better"),
         (axes[1], 16, "per_s", "answers/s, 16 connections; longer is better"),
     ]:
         shown = [row for row in rows if row["connections"] == connections]
         for y, row in enumerate(shown):
-            color = "#d55e00" if row["name"].startswith("sedge") else "#0072b2"
+            color = "#d55e00" if row["name"].startswith("sedge") else \
+                "#bbbbbb" if row["name"].startswith("a bare") else "#0072b2"
             axis.barh(y, row[key], 0.6, color=color)
             if key == "p50_us":
                 axis.plot([row["p50_us"], row["p99_us"]], [y, y], color="#444444", linewidth=1)
             axis.text(row[key], y - 0.42, f"{row[key]:.0f}", fontsize=8)
-        names = [row["name"] for row in shown] if axis is axes[0] else [""] * len(shown)
+        names = [row["name"] for row in shown]
         axis.set_yticks(range(len(shown)), names, fontsize=8)
         axis.invert_yaxis()
         axis.set_xlabel(unit, fontsize=9)
-    axes[0].axvline(60, color="#999999", linestyle=":", linewidth=1)
     figure.suptitle("A request to a model that does nothing", x=0.01, ha="left", fontweight="bold")
     save(figure, path)
 

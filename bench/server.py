@@ -94,7 +94,8 @@ def overhead(runners, settings):
     noop = runners.path("made:noop_1", package=True)
     with sedge(runners, [noop], "--name", "noop") as ours, \
             sedge(runners, [noop], "--name", "noop", "--engine", "onnxruntime") as second, \
-            Server([sys.executable, PEERS / "fastapi_noop.py", port := free_port()], port) as peer:
+            Server([sys.executable, PEERS / "fastapi_noop.py", port := free_port()], port) as peer, \
+            Server([sys.executable, PEERS / "bare_socket.py", port := free_port()], port) as bare:
         oip, sagemaker = "/v2/models/noop/infer", "/endpoints/noop/invocations"
         targets = {
             "sedge, OIP binary tensors": (ours.port, "oip", oip),
@@ -102,13 +103,16 @@ def overhead(runners, settings):
             "sedge+onnxruntime, OIP binary tensors": (second.port, "oip", oip),
             "FastAPI and uvicorn, the body's length": (peer.port, "oip", "/invocations"),
         }
+        # It answers one connection at a time.
+        floor = {"a bare socket: two system calls, no HTTP": (bare.port, "oip", "/")}
         rows = []
         for connections in settings["connections"]:
-            ran = {name: [] for name in targets}
-            for name, (port, script, path) in targets.items():
+            shown = {**floor, **targets} if connections == 1 else targets
+            ran = {name: [] for name in shown}
+            for name, (port, script, path) in shown.items():
                 wrk(port, script, path, connections, 1)  # warm
             for _ in range(settings["rounds"]):
-                for name, (port, script, path) in targets.items():
+                for name, (port, script, path) in shown.items():
                     ran[name].append(wrk(port, script, path, connections, settings["seconds"]))
             for name, results in ran.items():
                 middle = {key: round(statistics.median(r[key] for r in results), 1)

@@ -62,7 +62,6 @@ def measured(args):
         "rounds": turn["rounds"], "seconds": turn["seconds"], "quick": args.quick}}
     if machine.is_busy(results["machine"]):
         note("warning: the machine is busy; the figures will not mean much")
-    begun = time.monotonic()
     for part in [part for part in ("raw", "picture") if part in parts]:
         results[part] = []
         for case in wanted[part]:
@@ -79,7 +78,6 @@ def measured(args):
                              for case in wanted["memory"]]
         results["sizes"] = sizes(sedge)
     results["machine"]["load_average_after"] = machine.facts(sedge)["load_average"]
-    results["minutes"] = round((time.monotonic() - begun) / 60, 1)
     return results
 
 

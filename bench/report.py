@@ -45,8 +45,7 @@ def machine(results):
         f"Measured on {m['cpu']} ({' '.join(m['features'])}), {m['cores']} cores, "
         f"{m['memory_gib']} GiB, Linux {m['kernel']}, governor {m['governor'] or 'not told'}, "
         f"load average {m['load_average']:.2f} before. Sedge {m['sedge']} at {m['commit']}, "
-        f"Python {m['python']}, {packages}. {s['rounds']} rounds of {s['seconds']} s each, "
-        f"{results.get('minutes', 0)} minutes in all.{quick}")
+        f"Python {m['python']}, {packages}. {s['rounds']} rounds of {s['seconds']} s each.{quick}")
 
 
 def is_ours(name):

@@ -17,6 +17,7 @@ pub mod mxnet;
 pub mod npz;
 mod onnx;
 mod permute;
+mod refusal;
 mod source;
 mod strided;
 pub mod tensorflow;

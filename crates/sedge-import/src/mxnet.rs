@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 
 use sedge_graph::{Graph, GraphError};
 
+use crate::refusal::Refusal;
 use crate::{Fact, Source};
 use builder::Context;
 use files::Files;
@@ -141,17 +142,6 @@ pub enum Error {
 fn listed(operators: &[(String, usize)]) -> String {
     let each = operators.iter().map(|(name, count)| format!("{name} ({count})"));
     each.collect::<Vec<_>>().join(", ")
-}
-
-/// Why one operator cannot be translated; the words follow "operator X cannot be imported:".
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refusal(String);
-
-impl Refusal {
-    fn new(reason: &str) -> Self {
-        Self(reason.to_owned())
-    }
 }
 
 /// Imports a model whose main file is its symbol file, or the parameter file beside one. Weights

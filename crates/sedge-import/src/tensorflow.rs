@@ -36,6 +36,7 @@ pub use operators::supported_operators;
 use prost::Message;
 use sedge_graph::{Graph, GraphError};
 
+use crate::refusal::Refusal;
 use crate::tflite::Listed;
 use crate::{Fact, Source, heads};
 use builder::{Context, Op};
@@ -124,23 +125,6 @@ pub enum Error {
     /// The operators do not form a graph.
     #[error("the file is damaged: {0}")]
     Graph(#[from] GraphError),
-}
-
-/// Why one operator cannot be translated; the words follow "operator X cannot be imported:".
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refusal(String);
-
-impl Refusal {
-    fn new(reason: &str) -> Self {
-        Self(reason.to_owned())
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self(reason)
-    }
 }
 
 /// True for the first bytes of a graph: a message, which begins with a name.

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use sedge_graph::{Graph, GraphError};
 
 use crate::flatbuffer::Malformed;
+use crate::refusal::Refusal;
 use crate::{Fact, heads};
 use builder::{Context, Op};
 use model::Model;
@@ -147,23 +148,6 @@ fn state_hint(operators: &[(String, usize)]) -> &'static str {
              none of; export it with its state as inputs and outputs"
         }
         false => "",
-    }
-}
-
-/// Why one operator cannot be translated; the words follow "operator X cannot be imported:".
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refusal(String);
-
-impl Refusal {
-    fn new(reason: &str) -> Self {
-        Self(reason.to_owned())
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self(reason)
     }
 }
 

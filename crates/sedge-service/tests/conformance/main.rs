@@ -7,6 +7,7 @@
 
 mod case;
 mod compare;
+mod containers;
 mod converted;
 mod exclusions;
 mod judge;

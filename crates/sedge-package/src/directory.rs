@@ -27,8 +27,13 @@ impl Directory {
         self.root.join(name)
     }
 
+    /// The directory as the system wants it named: a bare file name lies in the current one.
+    fn here(&self) -> &Path {
+        if self.root == Path::new("") { Path::new(".") } else { &self.root }
+    }
+
     fn listed(&self) -> Result<Vec<String>, PackageError> {
-        let here = if self.root == Path::new("") { Path::new(".") } else { &self.root };
+        let here = self.here();
         let mut names: Vec<String> = identity::files_below(here)?
             .iter()
             .map(|file| identity::relative(here, file))
@@ -46,7 +51,7 @@ impl Siblings for Directory {
     fn read(&self, name: &str) -> io::Result<Bytes> {
         let path = self.path(name);
         // What a model names must lie beside it: no `..`, no absolute path, no link that leads out.
-        let root = self.path("").canonicalize()?;
+        let root = self.here().canonicalize()?;
         if !path.canonicalize()?.starts_with(&root) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "outside the directory"));
         }

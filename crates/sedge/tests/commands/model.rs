@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::seen;
+use super::{command, program, seen};
 
 const PERSON: &str = "testdata/models/vww96";
 const FACE: &str = "testdata/images/face.jpg";
@@ -70,6 +70,29 @@ fn a_converted_file_knows_its_use_and_its_origin() {
     fs::remove_file(directory.path().join("person.onnx.data")).unwrap();
     let error = seen_in(directory.path(), &format!("infer DIR/person.onnx {FACE}"));
     insta::assert_snapshot!("model_without_its_data", error);
+}
+
+#[test]
+fn models_of_several_files_are_found_by_their_bare_names() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in ["resnet8-symbol.json", "resnet8-0000.params"] {
+        let stored = program::root().join("testdata/models/mxnet-resnet8").join(file);
+        fs::copy(stored, directory.path().join(file)).unwrap();
+    }
+    for line in [
+        "model inspect resnet8-symbol.json",
+        "model convert resnet8-symbol.json out.onnx --external-data",
+        "model convert out.onnx package",
+        "model inspect package",
+        "model inspect .",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let output = command(&words).current_dir(&directory).output().unwrap();
+        let several = line.ends_with(" .");
+        let told = program::text(&output.stderr);
+        assert_eq!(output.status.success(), !several, "{line}: {told}");
+        assert!(!several || told.contains("out.onnx"), "{told}");
+    }
 }
 
 #[test]

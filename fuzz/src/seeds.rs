@@ -19,7 +19,9 @@ const MAX_SEED_BYTES: u64 = 8 << 10;
 pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
     match target.name {
         "image" => files("images", &["jpg", "png", "gif"]),
-        "tflite" => files("tflite_ops", &["tflite"]),
+        "tflite" => {
+            [files("tflite_ops", &["tflite"]), packed("tflite_cases.zip", ".tflite")].concat()
+        }
         "onnx" => written_as_onnx(),
         "tensorflow" => packed("tensorflow_ops.zip", ".pb"),
         "variables" => saved_models(),

@@ -110,7 +110,7 @@ impl<'a> Table<'a> {
     }
 
     /// The bytes of a vector with elements of `size` bytes.
-    fn vector(&self, field: usize, size: usize) -> Result<Option<&'a [u8]>, Malformed> {
+    pub(crate) fn vector(&self, field: usize, size: usize) -> Result<Option<&'a [u8]>, Malformed> {
         let Some(at) = self.position(field) else { return Ok(None) };
         let start = follow(self.bytes, at)?;
         let count = u32::from_le_bytes(array(self.bytes, start, "a length")?) as usize;

@@ -8,23 +8,35 @@ mod archive;
 mod builder;
 mod conv;
 mod detection;
+mod diagonal;
 mod elementwise;
 mod flexbuffer;
+mod gather;
+mod integers;
 mod matrix;
+mod mediapipe;
 mod metadata;
 mod model;
 mod operators;
 mod pool;
 mod quantize;
+mod reader;
+mod reason;
 mod reduce;
 mod resize;
+mod scatter;
 mod schema;
 mod shape;
 mod slice;
+mod sparse;
+mod subgraphs;
+mod suppress;
+mod variables;
 
-pub use operators::supported_operators;
+pub use operators::{Support, operators, supported_operators};
+pub use reason::Reason;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -34,7 +46,7 @@ use crate::flatbuffer::Malformed;
 use crate::refusal::Refusal;
 use crate::{Fact, heads};
 use builder::{Context, Op};
-use model::Model;
+use model::{Model, Operator};
 
 /// Why a TensorFlow Lite file cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -83,14 +95,17 @@ pub enum Error {
     /// There is no graph.
     #[error("the file contains no model")]
     Empty,
-    /// More than one subgraph.
+    /// Several signatures with different subgraphs, none of which is the usual one.
     #[error(
-        "the model has {0} subgraphs (control flow or several signatures); only models of one are supported. \
-         Hint: export a single signature without loops and conditions"
+        "the model has the signatures {}, and none of them is 'serving_default'. \
+         Hint: export the one that takes pictures", .0.join(", ")
     )]
-    Subgraphs(usize),
+    Signatures(Vec<String>),
+    /// Subgraphs that call each other without end.
+    #[error("the file's subgraphs call each other deeper than {0} times")]
+    Depth(usize),
     /// Operators no translation exists for, with how often each occurs.
-    #[error("operators that are not supported: {}{}", Listed(.0), state_hint(.0))]
+    #[error("operators that are not supported: {}{}", Listed(.0), Hints(.0))]
     Unsupported(Vec<(String, usize)>),
     /// An operator of a supported kind in a form that is not.
     #[error("operator {operator} that makes '{result}' cannot be imported: {reason}")]
@@ -128,27 +143,28 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// Operators of models that remember something from one request to the next.
-const STATEFUL: [&str; 9] = [
-    "ASSIGN_VARIABLE",
-    "CALL_ONCE",
-    "LSTM",
-    "READ_VARIABLE",
-    "RNN",
-    "SVDF",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "UNIDIRECTIONAL_SEQUENCE_RNN",
-    "VAR_HANDLE",
-];
+/// Begins the names of TensorFlow operators that the converter could not translate.
+const FLEX: &str = "Flex";
 
-fn state_hint(operators: &[(String, usize)]) -> &'static str {
-    match operators.iter().any(|(name, _)| STATEFUL.contains(&name.as_str())) {
-        true => {
-            ". Hint: the model keeps variables from one request to the next, which a service has \
-             none of; export it with its state as inputs and outputs"
-        }
-        false => "",
+/// What to do about operators that are not supported, each advice once.
+struct Hints<'a>(&'a [(String, usize)]);
+
+impl fmt::Display for Hints<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|(name, _)| name.as_str());
+        let hints: BTreeSet<&str> = names.filter_map(hint).collect();
+        hints.into_iter().try_for_each(|hint| write!(f, ". Hint: {hint}"))
     }
+}
+
+fn hint(name: &str) -> Option<&'static str> {
+    if name.starts_with(FLEX) {
+        return Some(
+            "operators named Flex... are TensorFlow's own: import the saved model instead, or \
+             convert it with TensorFlow Lite's operators alone",
+        );
+    }
+    operators::reason(name).map(Reason::hint)
 }
 
 impl From<Malformed> for Refusal {
@@ -162,17 +178,10 @@ impl From<Malformed> for Refusal {
 pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
     let model = Model::read(bytes)?;
     refuse_unknown(&model)?;
-    if model.subgraphs > 1 {
-        return Err(Error::Subgraphs(model.subgraphs));
-    }
     let mut context = Context::new(&model);
     for operator in &model.operators {
-        let build = if operator.custom {
-            operators::custom_builder(&operator.name)
-        } else {
-            operators::builder(&operator.name)
-        };
-        let build = build.ok_or_else(|| Error::Unsupported(vec![(operator.name.clone(), 1)]))?;
+        let build = builder(operator)
+            .ok_or_else(|| Error::Unsupported(vec![(operator.name.clone(), 1)]))?;
         build(&mut Op { context: &mut context, operator }).map_err(|refusal| {
             let result = operator.outputs.iter().copied().flatten().next();
             Error::Operator {
@@ -199,15 +208,17 @@ pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
     Ok((graph, facts))
 }
 
+fn builder(operator: &Operator<'_>) -> Option<operators::Build> {
+    match operator.custom {
+        true => operators::custom_builder(&operator.name),
+        false => operators::builder(&operator.name),
+    }
+}
+
 fn refuse_unknown(model: &Model<'_>) -> Result<(), Error> {
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     for operator in &model.operators {
-        let build = if operator.custom {
-            operators::custom_builder(&operator.name)
-        } else {
-            operators::builder(&operator.name)
-        };
-        if build.is_none() {
+        if builder(operator).is_none() {
             *unknown.entry(&operator.name).or_default() += 1;
         }
     }
@@ -222,9 +233,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_with_a_memory_are_told_what_to_do() {
-        let told = |name: &str| Error::Unsupported(vec![(name.to_owned(), 2)]).to_string();
-        assert!(told("VAR_HANDLE").contains("VAR_HANDLE (2). Hint: the model keeps variables"));
-        assert_eq!(told("WHILE"), "operators that are not supported: WHILE (2)");
+    fn refused_operators_are_told_with_the_way_on() {
+        let told = |names: &[&str]| {
+            Error::Unsupported(names.iter().map(|name| (name.to_string(), 2)).collect()).to_string()
+        };
+        assert!(told(&["SVDF"]).contains("SVDF (2). Hint: the model keeps variables"));
+        assert!(told(&["FlexErf"]).contains("FlexErf (2). Hint: operators named Flex..."));
+        let both = told(&["IF", "WHILE"]);
+        assert_eq!(both.matches("Hint").count(), 1, "{both}");
+        assert_eq!(told(&["mine"]), "operators that are not supported: mine (2)");
     }
 }

@@ -45,6 +45,10 @@ pub(super) struct Context<'m> {
     pub(super) weights: HashMap<(usize, Vec<usize>), ValueId>,
     /// Scale and zero point constants of a tensor.
     pub(super) parameters: HashMap<usize, (ValueId, Option<ValueId>)>,
+    /// Container and name of the variable that each handle stands for.
+    pub(super) handles: HashMap<usize, [String; 2]>,
+    /// Tensors that variables have as their values.
+    pub(super) variables: HashMap<[String; 2], usize>,
     pub(super) copy_budget: usize,
 }
 
@@ -59,6 +63,8 @@ impl<'m> Context<'m> {
             dequantized: HashMap::new(),
             weights: HashMap::new(),
             parameters: HashMap::new(),
+            handles: HashMap::new(),
+            variables: HashMap::new(),
             copy_budget: model.copy_budget,
         };
         for &tensor in &model.inputs {
@@ -358,6 +364,12 @@ impl<'m> Op<'_, 'm> {
             node = node.input(operand);
         }
         node.output(&name)
+    }
+
+    /// `value` in another shape.
+    pub(super) fn reshaped(&mut self, value: ValueId, shape: &[i64]) -> ValueId {
+        let name = self.name("reshaped");
+        self.node("Reshape").input(value).ints(shape).output(&name)
     }
 
     /// A scalar constant operand.

@@ -32,6 +32,17 @@ impl Window {
         }
     }
 
+    /// A window of the size of the weights at operand `index`, for strides in height and width.
+    pub(super) fn new(
+        op: &Op<'_, '_>,
+        index: usize,
+        same: bool,
+        strides: [i32; 2],
+    ) -> Result<Self, Refusal> {
+        let strides = strides.map(|n| usize::try_from(n).unwrap_or(0));
+        Self { same, kernel: kernel(op, index)?, strides, dilations: [1, 1] }.check()
+    }
+
     /// Reads the options shared by convolutions and pooling: padding, stride_w, stride_h.
     pub(super) fn read(
         op: &Op<'_, '_>,
@@ -182,8 +193,9 @@ impl Op<'_, '_> {
     }
 }
 
-fn kernel(op: &Op<'_, '_>) -> Result<[usize; 2], Refusal> {
-    let info = op.info(1)?;
+/// Height and width of the weights at operand `index`.
+fn kernel(op: &Op<'_, '_>, index: usize) -> Result<[usize; 2], Refusal> {
+    let info = op.info(index)?;
     match (info.dim(1), info.dim(2)) {
         (Some(height), Some(width)) => Ok([height, width]),
         _ => Err(Refusal::new("the size of its weights is unknown")),
@@ -221,7 +233,7 @@ fn convolution(
 /// CONV_2D: weights are output channel, height, width, input channel of a group.
 pub(super) fn conv_2d(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let options = op.operator.options;
-    let window = Window::read(op, kernel(op)?, dilations(op, 4)?)?;
+    let window = Window::read(op, kernel(op, 1)?, dilations(op, 4)?)?;
     let group = match (op.info(0)?.dim(3), op.info(1)?.dim(3)) {
         (Some(channels), Some(of_group)) if of_group > 0 && channels % of_group == 0 => {
             channels / of_group
@@ -236,7 +248,7 @@ pub(super) fn conv_2d(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
 /// own block of output channels.
 pub(super) fn depthwise_conv_2d(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let options = op.operator.options;
-    let window = Window::read(op, kernel(op)?, dilations(op, 5)?)?;
+    let window = Window::read(op, kernel(op, 1)?, dilations(op, 5)?)?;
     let multiplier = usize::try_from(options.i32(3, 0)?).ok().filter(|&n| n > 0);
     let channels = match (op.info(0)?.dim(3), op.info(1)?.dim(3), multiplier) {
         (Some(channels), _, _) => channels,
@@ -253,16 +265,28 @@ pub(super) fn depthwise_conv_2d(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
 /// TRANSPOSE_CONV: operands are the output's shape, weights (output channel, height, width, input
 /// channel), data and bias.
 pub(super) fn transpose_conv(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let window = Window::read(op, kernel(op)?, [1, 1])?;
+    let window = Window::read(op, kernel(op, 1)?, [1, 1])?;
     let activation = op.operator.options.i8(3, 0)?;
     let wanted = match op.known_ints(0).as_deref() {
         Some(&[_, height, width, _]) => [usize::try_from(height).ok(), usize::try_from(width).ok()],
         _ => [op.result(0)?.dim(1), op.result(0)?.dim(2)],
     };
-    let data = op.view(2, Layout::ChannelsFirst, Domain::Real)?;
-    let weights = op.weights(1, &[3, 0, 1, 2])?;
-    let bias = op.bias(3, 2, 1)?;
-    let sizes = (height_width(op, 2)?, wanted);
+    transposed(op, window, [2, 1, 3], wanted, activation)
+}
+
+/// A transposed convolution to an output of this height and width; `at` are the operands that are
+/// its data, weights and bias.
+pub(super) fn transposed(
+    op: &mut Op<'_, '_>,
+    window: Window,
+    at: [usize; 3],
+    wanted: [Option<usize>; 2],
+    activation: i8,
+) -> Result<(), Refusal> {
+    let data = op.view(at[0], Layout::ChannelsFirst, Domain::Real)?;
+    let weights = op.weights(at[1], &[3, 0, 1, 2])?;
+    let bias = op.bias(at[2], at[0], at[1])?;
+    let sizes = (height_width(op, at[0])?, wanted);
     let name = op.name("convtranspose");
     let mut node = op.node("ConvTranspose").input(data).input(weights);
     if let Some(bias) = bias {

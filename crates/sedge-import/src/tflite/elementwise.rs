@@ -1,7 +1,7 @@
 //! Operators that work element by element, and the normalisations along the last dimension.
 
 use sedge_graph::ValueId;
-use sedge_tensor::DType;
+use sedge_tensor::{DType, Tensor};
 
 use super::Refusal;
 use super::builder::{Domain, Op};
@@ -72,48 +72,6 @@ pub(super) fn rsqrt(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let value = op.real(0)?;
     let root = op.apply("Sqrt", &[value]);
     let value = op.apply("Reciprocal", &[root]);
-    op.finish_real(0, value)
-}
-
-fn is_integer(op: &Op<'_, '_>) -> Result<bool, Refusal> {
-    let info = op.info(0)?;
-    Ok(info.quantized().is_none() && info.dtype.is_some_and(DType::is_integer))
-}
-
-/// The remainder with the sign of the divisor.
-fn floor_remainder(op: &mut Op<'_, '_>, left: ValueId, right: ValueId) -> Result<ValueId, Refusal> {
-    // ONNX's Mod has the divisor's sign for integers; for floats it exists only as C's fmod.
-    if is_integer(op)? {
-        return Ok(op.apply("Mod", &[left, right]));
-    }
-    let fmod = |op: &mut Op<'_, '_>, left, right| {
-        let name = op.name("fmod");
-        op.node("Mod").input(left).input(right).attribute("fmod", 1i64).output(&name)
-    };
-    let remainder = fmod(op, left, right);
-    let shifted = op.apply("Add", &[remainder, right]);
-    Ok(fmod(op, shifted, right))
-}
-
-/// FLOOR_MOD.
-pub(super) fn floor_mod(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let (left, right) = (op.real(0)?, op.real(1)?);
-    let value = floor_remainder(op, left, right)?;
-    op.finish_real(0, value)
-}
-
-/// FLOOR_DIV.
-pub(super) fn floor_div(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let (left, right) = (op.real(0)?, op.real(1)?);
-    let value = if is_integer(op)? {
-        // ONNX divides integers towards zero; without the remainder there is nothing to round.
-        let remainder = floor_remainder(op, left, right)?;
-        let whole = op.apply("Sub", &[left, remainder]);
-        op.apply("Div", &[whole, right])
-    } else {
-        let quotient = op.apply("Div", &[left, right]);
-        op.apply("Floor", &[quotient])
-    };
     op.finish_real(0, value)
 }
 
@@ -204,4 +162,71 @@ pub(super) fn positions(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let nonzero = op.apply("NonZero", &[condition]);
     let value = op.transpose(nonzero, &[1, 0]);
     op.finish_stored(0, value)
+}
+
+/// ATAN2: the angle of (x, y), operand 0 being y.
+pub(super) fn atan2(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
+    use std::f32::consts::PI;
+    let (y, x) = (op.real(0)?, op.real(1)?);
+    let [zero, one] = [0.0, 1.0].map(|number| op.scalar(number));
+    // Where both are zero so is the angle; their quotient is no number.
+    let x_is_zero = op.apply("Equal", &[x, zero]);
+    let y_is_zero = op.apply("Equal", &[y, zero]);
+    let origin = op.apply("And", &[x_is_zero, y_is_zero]);
+    let divisor = op.apply("Where", &[origin, one, x]);
+    let slope = op.apply("Div", &[y, divisor]);
+    let angle = op.apply("Atan", &[slope]);
+    // The arc tangent knows the right half only; the left one lies half a turn on.
+    let [half, back] = [PI, -PI].map(|number| op.scalar(number));
+    let below = op.apply("Less", &[y, zero]);
+    let turn = op.apply("Where", &[below, back, half]);
+    let left = op.apply("Less", &[x, zero]);
+    let turn = op.apply("Where", &[left, turn, zero]);
+    let value = op.apply("Add", &[angle, turn]);
+    op.finish_real(0, value)
+}
+
+/// BUCKETIZE: option boundaries, in order; counts those that are not above the element.
+pub(super) fn bucketize(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
+    let boundaries = op.operator.options.f32s(0)?;
+    let value = op.real(0)?;
+    let value = op.cast(value, DType::F32);
+    let name = op.name("boundaries");
+    let boundaries = op.context.graph.add_constant(name, Tensor::vector(boundaries));
+    let value = op.unsqueeze(value, &[-1]);
+    let passed = op.apply("GreaterOrEqual", &[value, boundaries]);
+    let passed = op.cast(passed, DType::I32);
+    let name = op.name("bucket");
+    let node = op.node("ReduceSum").input(passed).ints(&[-1]);
+    let value = node.attribute("keepdims", 0i64).output(&name);
+    op.finish_stored(0, value)
+}
+
+/// FAKE_QUANT: options min, max, num_bits, and narrow_range, which has no kernel; rounds to the steps of a range that is
+/// moved so that zero is one of them (`kernels/internal/reference/fakequant` of TensorFlow Lite).
+pub(super) fn fake_quantize(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
+    let options = op.operator.options;
+    let (low, high) = (options.f32(0, 0.0)?, options.f32(1, 0.0)?);
+    let bits = options.i32(2, 0)?;
+    if !(2..=16).contains(&bits) || low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) {
+        return Err(Refusal(format!("its range of {low} to {high} in {bits} bits makes no sense")));
+    }
+    if options.bool(3)? {
+        return Err(Refusal::new("its range is narrow, which is for weights only"));
+    }
+    let most = ((1u32 << bits) - 1) as f32;
+    let step = (high - low) / most;
+    let zero = (-low / step).clamp(0.0, most).round();
+    let (low, high) = (-zero * step, (most - zero) * step);
+    let value = op.real(0)?;
+    let value = op.clip(value, low, high);
+    let constants = [low, 1.0 / step, 0.5, step].map(|number| op.scalar(number));
+    let [low, inverse, half, step] = constants;
+    let value = op.apply("Sub", &[value, low]);
+    let value = op.apply("Mul", &[value, inverse]);
+    let value = op.apply("Add", &[value, half]);
+    let value = op.apply("Floor", &[value]);
+    let value = op.apply("Mul", &[value, step]);
+    let value = op.apply("Add", &[value, low]);
+    op.finish_real(0, value)
 }

@@ -93,7 +93,8 @@ fn read(
             facts.push(Fact::new(format!("model.{key}"), text, "TensorFlow Lite metadata"));
         }
     }
-    let Some(main) = root.tables(model::SUBGRAPHS)?.get(0).transpose()? else { return Ok(()) };
+    let main = root.tables(model::SUBGRAPHS)?.get(model.index).transpose()?;
+    let Some(main) = main else { return Ok(()) };
     let inputs = main.tables(subgraph::INPUTS)?;
     for (index, &input) in model.inputs.iter().enumerate() {
         if let Some(table) = inputs.get(index).transpose()? {

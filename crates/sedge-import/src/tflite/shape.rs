@@ -217,6 +217,37 @@ pub(super) fn broadcast_to(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     op.finish_stored(0, value)
 }
 
+/// BROADCAST_ARGS: the shape that two shapes broadcast to.
+pub(super) fn broadcast_args(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
+    let (left, right) = (op.shape_operand(0)?, op.shape_operand(1)?);
+    let lengths = [op.info(0)?.dim(0), op.info(1)?.dim(0)].map(|n| n.unwrap_or_default() as i64);
+    let longest = lengths[0].max(lengths[1]);
+    let mut sides = [left, right];
+    for (side, length) in sides.iter_mut().zip(lengths).filter(|(_, length)| *length < longest) {
+        let ones = op.ints_constant(&vec![1; (longest - length).clamp(0, 16) as usize]);
+        *side = concat(op, &[ones, *side], 0);
+    }
+    // A one gives way to whatever stands against it, a zero too.
+    let one = op.ints_constant(&[1]);
+    let free = op.apply("Equal", &[sides[0], one]);
+    let value = op.apply("Where", &[free, sides[1], sides[0]]);
+    let to = op.result(0)?.dtype.unwrap_or(DType::I32);
+    let value = op.cast(value, to);
+    op.finish_stored(0, value)
+}
+
+/// DENSIFY: its operand was made dense when it was read.
+pub(super) fn identity(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
+    match op.constant(0).cloned() {
+        Some(constant) => op.finish_constant(0, constant),
+        None => {
+            let value = op.stored(0)?;
+            let value = op.apply("Identity", &[value]);
+            op.finish_stored(0, value)
+        }
+    }
+}
+
 /// FILL: the shape comes first.
 pub(super) fn fill(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let shape = op.shape_operand(0)?;
@@ -268,44 +299,6 @@ pub(super) fn reverse(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let all = |n: i64| vec![n; axes.len()];
     let node = op.node("Slice").input(value).ints(&all(-1)).ints(&all(i64::MIN));
     let value = node.ints(&axes).ints(&all(-1)).output(&name);
-    op.finish_stored(0, value)
-}
-
-/// GATHER: options axis, batch_dims.
-pub(super) fn gather(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let options = op.operator.options;
-    let mut axis = i64::from(options.i32(0, 0)?);
-    let mut batch = i64::from(options.i32(1, 0)?);
-    let value = op.stored(0)?;
-    let mut indices = op.stored(1)?;
-    let name = op.name("gather");
-    if batch == 0 {
-        let node = op.node("Gather").input(value).input(indices);
-        let value = node.attribute("axis", axis).output(&name);
-        return op.finish_stored(0, value);
-    }
-    if axis < 0 {
-        axis += op.rank(0)? as i64;
-    }
-    if batch < 0 {
-        batch += op.rank(1)? as i64;
-    }
-    if axis != batch {
-        return Err(Refusal(format!("it gathers along axis {axis} in {batch} batch dimensions")));
-    }
-    indices = op.unsqueeze(indices, &[-1]);
-    indices = op.cast(indices, DType::I64);
-    let node = op.node("GatherND").input(value).input(indices);
-    let value = node.attribute("batch_dims", batch).output(&name);
-    op.finish_stored(0, value)
-}
-
-/// GATHER_ND.
-pub(super) fn gather_nd(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let value = op.stored(0)?;
-    let indices = op.stored(1)?;
-    let indices = op.cast(indices, DType::I64);
-    let value = op.apply("GatherND", &[value, indices]);
     op.finish_stored(0, value)
 }
 

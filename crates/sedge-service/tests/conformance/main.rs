@@ -138,6 +138,35 @@ fn the_embedded_engine_gives_every_byte_of_tensorflow_lites_8_bit_operators() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Cases of `tflite_cases.zip`, which have to be computed by any engine.
+fn run_tflite_cases(engine: &str) {
+    if version(&Registry::new(None), engine).is_none() {
+        return;
+    }
+    let answers = packed::run(engine, &testdata().join("tflite_cases.zip"));
+    assert!(answers.len() > 70, "only {} cases were found", answers.len());
+    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
+        packed::Outcome::Equal => None,
+        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
+            Some(format!("{name} ({operator}): {why}"))
+        }
+    };
+    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
+    println!("engine {engine}: {} of {} equal", answers.len() - faults.len(), answers.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_embedded_engine_computes_rare_operators_and_storage_as_tensorflow_lite() {
+    run_tflite_cases("auto");
+}
+
+#[test]
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime_computes_rare_operators_and_storage_as_tensorflow_lite() {
+    run_tflite_cases("onnxruntime");
+}
+
 #[test]
 fn a_graph_of_training_answers_as_the_one_to_deploy() {
     let folder = testdata().join("models/mxnet-sagemaker-ssd");

@@ -9,6 +9,8 @@
 
 mod error;
 #[cfg(feature = "native")]
+mod integers;
+#[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;

@@ -5,15 +5,11 @@
 //! what lies between such operators is cut out and loaded into rten. A graph without integers is
 //! one such section.
 
-mod affine;
 pub(crate) mod host;
-mod layer;
 mod lower;
 mod memory;
-mod pattern;
 mod plan;
 mod segment;
-mod sink;
 mod step;
 mod through;
 
@@ -25,6 +21,7 @@ use sedge_kernels::Threads;
 use sedge_tensor::Tensor;
 
 use crate::error::{EMBEDDED, contained};
+use crate::integers::sink;
 use crate::session::accept_all;
 use crate::{Engine, LoadError, LoadOptions, Model, Rten, RunError, Session, TensorInfo, prepare};
 use step::{Plan, State};

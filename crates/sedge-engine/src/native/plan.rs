@@ -2,15 +2,18 @@
 //! engine elsewhere.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sedge_graph::{Graph, ValueId};
 use sedge_kernels::Level;
 use sedge_tensor::Tensor;
 
+use super::host::{self, Host};
 use super::lower::Builder;
-use super::pattern::{Found, Search};
 use super::segment;
 use super::step::{Kernel, Plan, Step};
+use crate::integers::affine;
+use crate::integers::pattern::{Found, Search};
 use crate::{LoadError, Session};
 
 /// Loads a section of the graph into the engine that runs floats.
@@ -19,6 +22,7 @@ pub(super) type LoadSection<'a> = &'a dyn Fn(Graph) -> Result<Box<dyn Session>, 
 /// What becomes of a node.
 enum Item {
     Kernel(Found),
+    Host(Arc<dyn Host>),
     Section,
 }
 
@@ -56,7 +60,7 @@ impl Schedule<'_> {
     fn inputs(&self, index: usize) -> Vec<ValueId> {
         match &self.items[index] {
             Item::Kernel(found) => found.inputs.clone(),
-            Item::Section => {
+            Item::Host(_) | Item::Section => {
                 let node = &self.graph.nodes[index];
                 node.inputs.iter().flatten().copied().chain(self.graph.captured(node)).collect()
             }
@@ -98,9 +102,12 @@ fn attempt(
     load: LoadSection<'_>,
 ) -> Result<Plan, Failure> {
     let search = Search::new(graph);
-    let item = |(index, node)| match search.find(node).filter(|_| !excluded.contains(&index)) {
-        Some(found) => Item::Kernel(found),
-        None => Item::Section,
+    let item = |(index, node)| {
+        if excluded.contains(&index) {
+            return Item::Section;
+        }
+        let host = || host::read(graph, node).map(Item::Host);
+        search.find(node).map(Item::Kernel).or_else(host).unwrap_or(Item::Section)
     };
     let items: Vec<Item> = graph.nodes.iter().enumerate().map(item).collect();
     let count = items.len();
@@ -132,6 +139,11 @@ fn attempt(
                     Item::Kernel(found) if kernels && is_ready => {
                         builder.lower(found).ok_or(Failure::Refused(index))?;
                         available.extend(&found.outputs);
+                    }
+                    Item::Host(operator) if kernels && is_ready => {
+                        let (from, to) = (schedule.inputs(index), schedule.outputs(index));
+                        builder.host(operator, &from, &to).ok_or(Failure::Refused(index))?;
+                        available.extend(to);
                     }
                     Item::Section if !kernels && is_ready => {
                         made.extend(schedule.outputs(index));
@@ -216,6 +228,6 @@ fn add_section(
 pub(super) fn dequantized_constant(search: &Search<'_>, value: ValueId) -> Option<Tensor> {
     let (bytes, from) = search.dequantized(value)?;
     let tensor = search.graph.constant(Some(bytes))?;
-    let bytes = super::affine::unsigned(tensor)?;
+    let bytes = affine::unsigned(tensor)?;
     Tensor::new(tensor.shape(), sedge_kernels::dequantize(&bytes, from)).ok()
 }

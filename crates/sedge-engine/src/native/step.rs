@@ -9,7 +9,7 @@ use sedge_kernels::{
 use sedge_tensor::{DType, Tensor};
 
 use super::host::Host;
-use super::layer::Built;
+use super::lower::Built;
 use crate::error::EMBEDDED;
 use crate::{RunError, Session};
 

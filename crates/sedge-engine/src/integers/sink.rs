@@ -19,7 +19,7 @@ struct View {
 }
 
 /// Rewrites a sorted graph whose element types and shapes are inferred.
-pub(super) fn sink_dequantize(graph: &mut Graph) {
+pub(crate) fn sink_dequantize(graph: &mut Graph) {
     let mut views: HashMap<ValueId, View> = HashMap::new();
     for node in std::mem::take(&mut graph.nodes) {
         if node.is("DequantizeLinear") && affine::of_node(graph, &node).is_some() {

@@ -1,24 +1,22 @@
 //! Finds dequantise, operator, activation and quantise nodes that make one integer operator.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use sedge_graph::{Attribute, Graph, Node, ValueId};
 use sedge_kernels::{Affine, Arithmetic, DetectionOptions};
 
 use super::affine;
-use super::host::{self, Host};
 use super::layer::{self, Layer};
 
 /// Whose arithmetic a graph follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     Tflite,
     Onnx,
 }
 
 impl Family {
-    pub(super) fn of(graph: &Graph) -> Self {
+    pub(crate) fn of(graph: &Graph) -> Self {
         match graph.metadata.get("sedge.rounding").map(String::as_str) {
             Some("tflite") => Self::Tflite,
             _ => Self::Onnx,
@@ -28,14 +26,14 @@ impl Family {
 
 /// An operator the kernels know, by the values it reads and makes.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) operator: Operator,
-    pub(super) inputs: Vec<ValueId>,
-    pub(super) outputs: Vec<ValueId>,
+pub(crate) struct Found {
+    pub(crate) operator: Operator,
+    pub(crate) inputs: Vec<ValueId>,
+    pub(crate) outputs: Vec<ValueId>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Operator {
+pub(crate) enum Operator {
     Layer(Box<Layer>),
     Binary {
         arithmetic: Arithmetic,
@@ -82,13 +80,12 @@ pub(super) enum Operator {
     Quantize(Affine),
     Dequantize(Affine),
     Detection(Box<DetectionOptions>),
-    Host(Arc<dyn Host>),
 }
 
 /// What the search needs to know of a graph.
-pub(super) struct Search<'g> {
-    pub(super) graph: &'g Graph,
-    pub(super) family: Family,
+pub(crate) struct Search<'g> {
+    pub(crate) graph: &'g Graph,
+    pub(crate) family: Family,
     producers: HashMap<ValueId, usize>,
     uses: HashMap<ValueId, usize>,
     /// Results that are joined with others at once.
@@ -96,7 +93,7 @@ pub(super) struct Search<'g> {
 }
 
 impl<'g> Search<'g> {
-    pub(super) fn new(graph: &'g Graph) -> Self {
+    pub(crate) fn new(graph: &'g Graph) -> Self {
         let consumers = graph.consumers();
         let uses = |(&value, uses): (&ValueId, &Vec<(usize, usize)>)| {
             (value, uses.len() + usize::from(graph.outputs.contains(&value)))
@@ -113,18 +110,18 @@ impl<'g> Search<'g> {
         }
     }
 
-    pub(super) fn producer(&self, value: ValueId) -> Option<&'g Node> {
+    pub(crate) fn producer(&self, value: ValueId) -> Option<&'g Node> {
         self.producers.get(&value).map(|&index| &self.graph.nodes[index])
     }
 
     /// The bytes behind a dequantised value, and their meaning.
-    pub(super) fn dequantized(&self, value: ValueId) -> Option<(ValueId, Affine)> {
+    pub(crate) fn dequantized(&self, value: ValueId) -> Option<(ValueId, Affine)> {
         let node = self.producer(value).filter(|node| node.is("DequantizeLinear"))?;
         Some((node.input(0)?, affine::of_node(self.graph, node)?))
     }
 
     /// The integer operator that ends with this node, if it is one.
-    pub(super) fn find(&self, node: &Node) -> Option<Found> {
+    pub(crate) fn find(&self, node: &Node) -> Option<Found> {
         if node.is("QuantizeLinear") {
             return self.fused(node).or_else(|| self.quantize(node));
         }
@@ -137,10 +134,6 @@ impl<'g> Search<'g> {
         }
         if node.op == "DetectionPostProcess" && node.domain == sedge_graph::SEDGE_DOMAIN {
             return self.detection(node);
-        }
-        if let Some(operator) = host::read(self.graph, node) {
-            let inputs = node.inputs.iter().flatten().copied().collect();
-            return found(Operator::Host(operator), inputs, node);
         }
         self.moving(node)
     }

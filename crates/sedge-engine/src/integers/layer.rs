@@ -1,7 +1,7 @@
 //! Convolutions and fully connected layers with constant integer weights.
 
 use sedge_graph::{Attribute, Graph, Node, ValueId};
-use sedge_kernels::{Affine, Convolution, Depthwise, Level, Nhwc, Requantize, Rounding, Window};
+use sedge_kernels::{Affine, Level, Nhwc, Requantize, Rounding, Window};
 use sedge_tensor::{DType, Tensor};
 
 use super::affine;
@@ -9,29 +9,26 @@ use super::pattern::{Family, Search};
 
 /// A layer before its input's size is known.
 #[derive(Clone, Debug)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     /// The operator with its window; `None` for products of matrices.
-    window: Option<Node>,
-    input: Affine,
-    kernel: [usize; 2],
-    outputs: usize,
-    inputs: usize,
-    depthwise: bool,
-    /// (output, vertical tap, horizontal tap, input), or (tap, channel) when depthwise.
-    weights: Vec<i8>,
-    zeros: Vec<i32>,
-    bias: Option<Vec<i32>>,
-    factors: Vec<f64>,
-    rounding: Rounding,
-    to: Affine,
-    limits: (u8, u8),
-}
-
-/// A layer ready to run.
-#[derive(Debug)]
-pub(super) enum Built {
-    Convolution(Convolution),
-    Depthwise(Depthwise),
+    pub(crate) node: Option<Node>,
+    pub(crate) input: Affine,
+    /// Height and width.
+    pub(crate) kernel: [usize; 2],
+    pub(crate) outputs: usize,
+    pub(crate) inputs: usize,
+    pub(crate) groups: usize,
+    /// (output, input of the group, vertical tap, horizontal tap).
+    pub(crate) weights: Vec<i8>,
+    /// One zero point for all outputs, or one for each.
+    pub(crate) zeros: Vec<i32>,
+    /// Steps of the sums.
+    pub(crate) bias: Option<Vec<i32>>,
+    /// A step of the sums in steps of the result; one for all outputs, or one for each.
+    pub(crate) factors: Vec<f64>,
+    pub(crate) rounding: Rounding,
+    pub(crate) to: Affine,
+    pub(crate) limits: (u8, u8),
 }
 
 /// Constant weights behind a dequantise node, and where their channels run.
@@ -62,7 +59,7 @@ fn bias(search: &Search<'_>, value: ValueId, steps: &[f64]) -> Option<Vec<i32>> 
 }
 
 /// Reads `Conv`, `Gemm` or `MatMul` and the bytes it works on.
-pub(super) fn read(
+pub(crate) fn read(
     search: &Search<'_>,
     node: &Node,
     to: Affine,
@@ -97,14 +94,15 @@ pub(super) fn read(
         None => None,
     };
     let unsigned = of.tensor.dtype() == DType::U8;
+    let weights = if axis == 0 { values } else { transposed(&values, shape[0], shape[1]) };
     let mut layer = Layer {
-        window: is_conv.then(|| node.clone()),
+        node: is_conv.then(|| node.clone()),
         input,
         kernel: if is_conv { [shape[2], shape[3]] } else { [1, 1] },
         outputs,
         inputs: shape.iter().product::<usize>() / outputs,
-        depthwise: false,
-        weights: Vec::new(),
+        groups: 1,
+        weights,
         zeros,
         bias,
         factors: factors(search.family, input, to, &of.scales, unsigned || !is_conv && !by_channel),
@@ -113,9 +111,7 @@ pub(super) fn read(
         limits,
     };
     if is_conv {
-        layer.arrange(node, search, &values, &shape, unsigned)?;
-    } else {
-        layer.weights = if axis == 0 { values } else { transposed(&values, shape[0], shape[1]) };
+        layer.group(node, search, shape[1], unsigned)?;
     }
     Some((layer, bytes))
 }
@@ -135,92 +131,65 @@ fn factors(family: Family, input: Affine, to: Affine, scales: &[f32], in_floats:
     scales.iter().map(factor).collect()
 }
 
-fn transposed<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+/// Columns as rows.
+pub(crate) fn transposed<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
 }
 
 impl Layer {
-    /// Brings convolution weights into the kernels' order.
-    fn arrange(
+    /// Divides the channels of a convolution into its groups, of which each has `of_group` inputs.
+    fn group(
         &mut self,
         node: &Node,
         search: &Search<'_>,
-        values: &[i8],
-        shape: &[usize],
+        of_group: usize,
         unsigned: bool,
     ) -> Option<()> {
-        let group = usize::try_from(node.int("group").unwrap_or(1)).ok().filter(|&g| g > 0)?;
-        let (of_group, taps) = (shape[1], shape[2] * shape[3]);
-        let channels = of_group.checked_mul(group)?;
-        let input = search.graph.value(node.input(0)?).fixed_shape()?;
-        if taps == 0 || !self.outputs.is_multiple_of(group) || input.get(1) != Some(&channels) {
+        self.groups = usize::try_from(node.int("group").unwrap_or(1)).ok().filter(|&g| g > 0)?;
+        self.inputs = of_group.checked_mul(self.groups)?;
+        let channels = search.graph.value(node.input(0)?).shape.as_ref()?.get(1)?.fixed()?;
+        let [height, width] = self.kernel;
+        let divided = self.outputs.is_multiple_of(self.groups);
+        if height * width == 0 || !divided || channels != self.inputs {
             return None;
         }
-        self.inputs = channels;
-        let is_depthwise = group > 1 && of_group == 1;
-        if is_depthwise && search.family == Family::Tflite {
+        if self.groups > 1 && of_group == 1 && search.family == Family::Tflite {
             self.rounding = if unsigned { Rounding::FixedAway } else { Rounding::FixedUpByEight };
         }
-        if is_depthwise && self.outputs == channels {
-            self.depthwise = true;
-            self.weights = transposed(values, channels, taps);
-            return Some(());
-        }
-        // Other groups become one, with weights that count as zero between them.
-        let spare = |output: usize| self.zeros[if self.zeros.len() == 1 { 0 } else { output }];
-        let mut weights = Vec::with_capacity(self.outputs.checked_mul(taps * channels)?);
-        for output in 0..self.outputs {
-            let first = output / (self.outputs / group) * of_group;
-            let spare = i8::try_from(spare(output)).ok()?;
-            for tap in 0..taps {
-                weights.extend((0..channels).map(|channel| {
-                    let within = channel.checked_sub(first).filter(|&c| c < of_group);
-                    within.map_or(spare, |c| values[(output * of_group + c) * taps + tap])
-                }));
-            }
-        }
-        self.weights = weights;
         Some(())
     }
 
+    /// One weight filter for each input channel.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.inputs && self.outputs == self.inputs
+    }
+
+    /// What the sums of products go through.
+    pub(crate) fn requantize(&self, level: Level) -> Requantize {
+        let (zero, factors) = (self.to.zero, &self.factors);
+        Requantize::new(level, self.rounding, self.outputs, factors, zero, self.limits)
+    }
+
     /// The window over an input of this height and width.
-    pub(super) fn window(&self, size: [usize; 2]) -> Option<Window> {
-        match &self.window {
+    pub(crate) fn window(&self, size: [usize; 2]) -> Option<Window> {
+        match &self.node {
             Some(node) => window(node, self.kernel, size),
             None => Some(Window::POINT),
         }
     }
 
     /// True for layers over pictures.
-    pub(super) fn is_picture(&self) -> bool {
-        self.window.is_some()
+    pub(crate) fn is_picture(&self) -> bool {
+        self.node.is_some()
     }
 
-    pub(super) fn channels(&self) -> (usize, usize) {
+    pub(crate) fn channels(&self) -> (usize, usize) {
         (self.inputs, self.outputs)
-    }
-
-    pub(super) fn build(&self, level: Level, window: Window) -> Built {
-        let requantize = Requantize::new(
-            level,
-            self.rounding,
-            self.outputs,
-            &self.factors,
-            self.to.zero,
-            self.limits,
-        );
-        let bias = self.bias.as_deref();
-        let (zero, weights, zeros) = (self.input.zero, &self.weights, &self.zeros);
-        if self.depthwise {
-            Built::Depthwise(Depthwise::new(window, zero, weights, zeros, bias, requantize))
-        } else {
-            Built::Convolution(Convolution::new(window, zero, weights, zeros, bias, requantize))
-        }
     }
 }
 
 /// The window of a convolution or pooling node over an input of this height and width.
-pub(super) fn window(node: &Node, kernel: [usize; 2], size: [usize; 2]) -> Option<Window> {
+pub(crate) fn window(node: &Node, kernel: [usize; 2], size: [usize; 2]) -> Option<Window> {
     let pair = |name: &str| match node.ints(name) {
         Some(&[a, b]) => Some([usize::try_from(a).ok()?, usize::try_from(b).ok()?]),
         Some(_) => None,
@@ -264,7 +233,7 @@ pub(super) fn window(node: &Node, kernel: [usize; 2], size: [usize; 2]) -> Optio
 }
 
 /// The size of a picture from its shape with channels second.
-pub(super) fn picture(graph: &Graph, value: ValueId) -> Option<Nhwc> {
+pub(crate) fn picture(graph: &Graph, value: ValueId) -> Option<Nhwc> {
     match graph.value(value).fixed_shape()?.as_slice() {
         &[batch, channels, height, width] => Some(Nhwc { batch, height, width, channels }),
         _ => None,

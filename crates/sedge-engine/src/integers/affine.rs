@@ -5,12 +5,12 @@ use sedge_kernels::Affine;
 use sedge_tensor::{DType, Tensor};
 
 /// True for the element types whose values the kernels take.
-pub(super) fn is_byte(graph: &Graph, value: ValueId) -> bool {
+pub(crate) fn is_byte(graph: &Graph, value: ValueId) -> bool {
     matches!(graph.value(value).dtype, Some(DType::U8 | DType::I8))
 }
 
 /// Scale and zero point of a quantise or dequantise node, as constants.
-pub(super) fn parameters(graph: &Graph, node: &Node) -> Option<(Vec<f32>, Vec<i64>)> {
+pub(crate) fn parameters(graph: &Graph, node: &Node) -> Option<(Vec<f32>, Vec<i64>)> {
     let scale = graph.constant(node.input(1))?.to_f32()?.into_owned();
     let zero = match node.input(2) {
         Some(zero) => graph.constant(Some(zero))?.to_i64()?,
@@ -24,7 +24,7 @@ pub(super) fn parameters(graph: &Graph, node: &Node) -> Option<(Vec<f32>, Vec<i6
 
 /// The one meaning of all bytes that a node reads or makes; `None` for other integers and for
 /// meanings by channel.
-pub(super) fn of_node(graph: &Graph, node: &Node) -> Option<Affine> {
+pub(crate) fn of_node(graph: &Graph, node: &Node) -> Option<Affine> {
     let bytes = if node.is("DequantizeLinear") { node.input(0) } else { node.output(0) }?;
     let signed = match graph.value(bytes).dtype? {
         DType::U8 => false,
@@ -38,13 +38,13 @@ pub(super) fn of_node(graph: &Graph, node: &Node) -> Option<Affine> {
 }
 
 /// A meaning with the sign bit flipped where bytes are signed.
-pub(super) fn affine(scale: f32, zero: i64, signed: bool) -> Option<Affine> {
+pub(crate) fn affine(scale: f32, zero: i64, signed: bool) -> Option<Affine> {
     let zero = u8::try_from(zero + if signed { 128 } else { 0 }).ok()?;
     Some(Affine { scale, zero, signed })
 }
 
 /// The bytes of a constant, sign bits flipped where they are signed.
-pub(super) fn unsigned(tensor: &Tensor) -> Option<Vec<u8>> {
+pub(crate) fn unsigned(tensor: &Tensor) -> Option<Vec<u8>> {
     match tensor.dtype() {
         DType::U8 => Some(tensor.bytes().to_vec()),
         DType::I8 => Some(tensor.bytes().iter().map(|b| b ^ 0x80).collect()),
@@ -53,7 +53,7 @@ pub(super) fn unsigned(tensor: &Tensor) -> Option<Vec<u8>> {
 }
 
 /// Integer weights as signed bytes; unsigned ones and their zero points are moved down by 128.
-pub(super) fn signed_weights(tensor: &Tensor, zeros: &[i64]) -> Option<(Vec<i8>, Vec<i32>)> {
+pub(crate) fn signed_weights(tensor: &Tensor, zeros: &[i64]) -> Option<(Vec<i8>, Vec<i32>)> {
     let (flip, down) = match tensor.dtype() {
         DType::I8 => (0, 0),
         DType::U8 => (0x80, 128),

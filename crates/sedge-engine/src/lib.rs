@@ -9,6 +9,8 @@
 
 mod error;
 #[cfg(feature = "native")]
+mod exact;
+#[cfg(feature = "native")]
 mod integers;
 #[cfg(feature = "native")]
 mod native;
@@ -24,6 +26,8 @@ mod session;
 mod threads;
 
 pub use error::{LoadError, RunError};
+#[cfg(feature = "native")]
+pub use exact::spell_out;
 #[cfg(feature = "native")]
 pub use native::Native;
 #[cfg(feature = "onnxruntime")]

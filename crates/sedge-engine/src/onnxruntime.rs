@@ -147,6 +147,13 @@ impl Engine for Onnxruntime {
         let environment = self.environment()?;
         let Model::Graph(graph) = model;
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
+        // Between quantise and dequantise nodes its arithmetic would be its own.
+        #[cfg(feature = "native")]
+        let graph = {
+            let mut graph = graph;
+            crate::spell_out(&mut graph);
+            graph
+        };
         let file = prepare::whole(&prepare::plain(graph, WORDS)?);
         let load = || -> Result<ort::session::Session, String> {
             fn text<E: std::fmt::Display>(error: E) -> String {

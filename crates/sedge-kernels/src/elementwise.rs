@@ -106,6 +106,23 @@ impl Binary {
         }
     }
 
+    /// A sum or difference in fixed point: the share of every byte of either operand, and what
+    /// their sums go through.
+    pub fn shares(&self) -> Option<([&[i32; 256]; 2], &Requantize)> {
+        match &self.form {
+            Form::Shares { left, right, requantize } => Some(([left, right], requantize)),
+            _ => None,
+        }
+    }
+
+    /// A product in fixed point: what products of steps above zero go through.
+    pub fn products(&self) -> Option<&Requantize> {
+        match &self.form {
+            Form::Products { requantize, .. } => Some(requantize),
+            _ => None,
+        }
+    }
+
     /// Sources: `MlasQLinearAdd` in `core/mlas/lib/qladd.cpp` and `MlasQLinearMul` in
     /// `qlmul.cpp` of onnxruntime; differences it computes between dequantise and quantise.
     fn float(

@@ -36,7 +36,7 @@ pub use movement::{concatenate, pad, transpose};
 pub use parallel::Threads;
 pub use pool::{Average, Mean, max_pool};
 pub use quantize::{Affine, dequantize, flip_sign, quantize};
-pub use requantize::{Requantize, Rounding};
+pub use requantize::{FixedPoint, Requantize, Rounding};
 pub use simd::Level;
 pub use softmax::Softmax;
 pub use suppression::{Corners, Suppression};

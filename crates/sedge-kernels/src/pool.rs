@@ -173,6 +173,11 @@ impl Mean {
         Self { requantize, start: -i32::from(from.zero) * count, pixels }
     }
 
+    /// What a picture's sum of bytes begins with, and what it goes through.
+    pub fn arithmetic(&self) -> (i32, &Requantize) {
+        (self.start, &self.requantize)
+    }
+
     /// Runs over pictures of `channels` channels, one result pixel each.
     pub fn run(&self, input: &[u8], output: &mut [u8]) {
         let channels = self.requantize.channels;

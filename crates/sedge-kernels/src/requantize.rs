@@ -23,6 +23,18 @@ pub enum Rounding {
     Float,
 }
 
+/// The arithmetic of one channel in numbers, for who computes it by other means: a sum times
+/// `factor` in steps of the result, rounded to `2^-bits`, ties up, and then to whole ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FixedPoint {
+    /// Steps of the result for one of the sum: 31 bits of mantissa, so that a double holds it.
+    pub factor: f64,
+    /// Binary digits that the first rounding leaves.
+    pub bits: u32,
+    /// The second rounding's ties go away from zero, else up.
+    pub away: bool,
+}
+
 /// Lanes of a block; all tables are padded to whole blocks.
 pub(crate) const LANES: usize = 16;
 
@@ -143,6 +155,34 @@ impl Requantize {
     /// The same with an offset that need not be a byte in place of the zero point.
     pub(crate) fn with_offset(self, zero: i32) -> Self {
         Self { zero, ..self }
+    }
+
+    /// The channels that sums belong to in turn.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// What is added after scaling, and the limits of the result.
+    pub fn offset_and_limits(&self) -> (i32, (i32, i32)) {
+        (self.zero, (self.low, self.high))
+    }
+
+    /// The arithmetic of a channel; `None` where it is onnxruntime's and for channels there are not.
+    pub fn fixed_point(&self, channel: usize) -> Option<FixedPoint> {
+        let Tables::Fixed { mantissa, left, right, away, .. } = &self.tables else { return None };
+        let (&mantissa, &right) = (mantissa.get(channel)?, right.get(channel)?);
+        let factor = f64::from(mantissa) * f64::from(left[channel] - right - 31).exp2();
+        Some(FixedPoint { factor, bits: right as u32, away: away[channel] != 0 })
+    }
+
+    /// The byte of one sum. For a few: [`crate::Convolution`] and others turn 16 at a time.
+    ///
+    /// # Panics
+    /// When there is no such channel.
+    pub fn byte(&self, sum: i32, channel: usize) -> u8 {
+        let mut sums = [0; LANES];
+        sums[channel % LANES] = sum;
+        self.portable(&sums, channel / LANES * LANES)[channel % LANES]
     }
 
     /// Lanes of the tables.

@@ -38,6 +38,11 @@ impl Softmax {
         Self { table: Box::new(std::array::from_fn(entry)), tflite, to, length }
     }
 
+    /// Exponentials by `255 - greatest + byte`, of bytes no greater than `greatest`.
+    pub fn exponentials(&self) -> &[f32; 256] {
+        &self.table
+    }
+
     /// Runs over whole rows.
     pub fn run(&self, input: &[u8], output: &mut [u8]) {
         let rows = input.chunks_exact(self.length.max(1));

@@ -23,6 +23,9 @@ pub struct ConvertOptions {
     /// Store large weights in a file of their own, which an engine can map into memory, also where
     /// they would fit into the model file.
     pub external_data: bool,
+    /// What is done to the graph that becomes one file, before it is written. A package's graph,
+    /// which Sedge itself runs, stays as it was imported.
+    pub rewrite: Option<fn(&mut Graph)>,
 }
 
 /// What a conversion wrote.
@@ -50,7 +53,7 @@ impl Package {
     ) -> Result<Converted, WriteError> {
         let draft = Draft::new(target, options.force)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut graph = self.plain()?;
+        let mut graph = self.plain(options.rewrite)?;
         let foreign = foreign(&graph);
         if let Some(text) = self.embedded_settings() {
             graph.metadata.insert(sedge_import::SETTINGS.to_owned(), text);
@@ -70,7 +73,7 @@ impl Package {
         options: &ConvertOptions,
     ) -> Result<Converted, WriteError> {
         let draft = Draft::new(target, options.force)?;
-        let graph = self.plain()?;
+        let graph = self.plain(None)?;
         let foreign = foreign(&graph);
         write(&graph, &draft.path(), MODEL, options)?;
         let file = self.file.file_name().unwrap_or_default().to_string_lossy();
@@ -84,8 +87,11 @@ impl Package {
     }
 
     /// The graph in plain ONNX operators, with its origin in the metadata.
-    fn plain(&self) -> Result<Graph, WriteError> {
+    fn plain(&self, rewrite: Option<fn(&mut Graph)>) -> Result<Graph, WriteError> {
         let mut graph = self.graph.clone();
+        if let Some(rewrite) = rewrite {
+            rewrite(&mut graph);
+        }
         passes::expand(&mut graph)?;
         passes::clean(&mut graph);
         let own: Vec<String> = foreign(&graph)

@@ -39,9 +39,8 @@ fn onnxruntime_itself_runs_the_converted_files() {
             }
         };
     let title = format!("onnxruntime by itself ({}), models converted to ONNX", library.display());
-    // As much as it has of the originals: its arithmetic for quantised models is its own.
-    judge::judge(&title, "onnxruntime", 0.7, |case| {
-        let path = converted::path(case, testdata());
+    judge::judge(&title, "onnxruntime", 0.97, |case| {
+        let path = converted::path(case, testdata(), true);
         vec![case.run_tensor(&path, testdata(), |package, input| {
             run(&environment, &path, &package, &input)
         })]

@@ -33,38 +33,6 @@ const ONNXRUNTIME: &[Excuse] = &[
         cases: &["mxnet_sagemaker_ssd_thin_random/pets_training_symbol from the tensor"],
     },
     Excuse { reason: FLOAT_ORDER, cases: &["tflite_ultraface_rfb320/face from the tensor"] },
-    Excuse {
-        reason: "onnxruntime requantises with one rounding in float, TensorFlow Lite with fixed-point \
-            multipliers and two roundings; one tie in an early layer becomes several steps at the end",
-        cases: &[
-            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__cat_720p from the tensor",
-            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__chelsea from the tensor",
-            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__hot_dog from the tensor",
-            "tflite_mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant__parrot from the tensor",
-            "tflite_mobilenet_v1_0.25_224_quant/mobilenet_v1_0.25_224_quant__cat_720p from the tensor",
-            "tflite_mobilenet_v1_0.25_224_quant/mobilenet_v1_0.25_224_quant__parrot from the tensor",
-            "tflite_mobilenet_v1_0.75_192_quant/mobilenet_v1_0.75_192_quant__cat_720p from the tensor",
-            "tflite_mobilenet_v2_1.0_224_ptq_int8/tf2_mobilenet_v2_1.0_224_ptq__cat_720p from the tensor",
-            "tflite_mobilenet_v2_1.0_224_ptq_int8/tf2_mobilenet_v2_1.0_224_ptq__hot_dog from the tensor",
-            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__astronaut_gray from the tensor",
-            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__chelsea from the tensor",
-            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__chelsea_exif6 from the tensor",
-            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__grace_hopper_q90 from the tensor",
-            "tflite_mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant__hot_dog from the tensor",
-        ],
-    },
-    Excuse {
-        reason: "the same, in the ten rows of the detector, whose order and last rows follow scores \
-            that are steps apart; the detections that matter are compared from the picture",
-        cases: &[
-            "tflite_ssd_mobilenet_v1_coco_quant/astronaut from the tensor",
-            "tflite_ssd_mobilenet_v1_coco_quant/cat_720p from the tensor",
-            "tflite_ssd_mobilenet_v1_coco_quant/chelsea_exif6 from the tensor",
-            "tflite_ssd_mobilenet_v1_coco_quant/coffee from the tensor",
-            "tflite_ssd_mobilenet_v1_coco_quant/hot_dog from the tensor",
-            "tflite_ssd_mobilenet_v1_coco_quant/pets from the tensor",
-        ],
-    },
 ];
 
 /// Cases of `onnx_ops.zip` that the embedded engine refuses while loading; docs/operators.md says
@@ -121,6 +89,10 @@ pub(crate) const REFUSED_OPERATORS: &[&str] = &[
     "scan",
     "unique",
 ];
+
+/// Cases of `tflite_tables.zip` that onnxruntime refuses while loading, and why.
+pub(crate) const ONNXRUNTIME_LACKS: &[(&str, &str)] =
+    &[("one_hot_int8", "it has no OneHot that makes bytes")];
 
 /// Cases of `mxnet_ops.zip` that are refused while importing, and why.
 pub(crate) const MXNET_OPERATORS: &[(&str, &str)] = &[

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use sedge_graph::Graph;
 use sedge_package::{ConvertOptions, Package};
 
 use crate::commands::OUTPUT;
@@ -15,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   sedge model convert mobilenet.tflite mobilenet.onnx     one file, for any ONNX runtime
   sedge model convert package/ converted/                 a package: model.onnx, labels, golden cases
+  sedge model convert quantised.tflite accelerator.onnx --quantised qdq
   sedge model convert model.tar.gz converted/ --color rgb --mean 127.5 --std 127.5
 
 Exit codes:
@@ -27,6 +29,17 @@ const OTHER_FORMATS: [&str; 14] = [
     "tflite", "pb", "params", "json", "npz", "h5", "keras", "pt", "pth", "mlmodel", "gz", "tgz",
     "tar", "zip",
 ];
+
+/// How the operators of a quantised TensorFlow Lite model are written into one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Quantised {
+    /// In integers and doubles, with TensorFlow Lite's own rounding: the same numbers in every ONNX
+    /// runtime.
+    Exact,
+    /// In floats between quantise and dequantise nodes, for accelerators and their compilers: every
+    /// runtime rounds in its own way.
+    Qdq,
+}
 
 /// Write a model as ONNX (operator set 21, none of Sedge's own operators)
 ///
@@ -45,6 +58,10 @@ pub(crate) struct Convert {
     /// Store large weights beside the model, in OUT.data, also where they would fit into it
     #[arg(long)]
     external_data: bool,
+    /// How a quantised TensorFlow Lite model is written into one file; a package has what Sedge
+    /// computes exactly, which is qdq
+    #[arg(long, value_enum, default_value = "exact")]
+    quantised: Quantised,
     #[command(flatten)]
     overrides: OverrideFlags,
 }
@@ -60,7 +77,14 @@ impl Convert {
                 self.out.display()
             );
         }
-        let options = ConvertOptions { force: self.force, external_data: self.external_data };
+        let rewrite: fn(&mut Graph) = |graph| {
+            sedge_engine::spell_out(graph);
+        };
+        let options = ConvertOptions {
+            force: self.force,
+            external_data: self.external_data,
+            rewrite: (self.quantised == Quantised::Exact).then_some(rewrite),
+        };
         let spinner = Spinner::start(format!("converting {}", self.model.display()));
         let package = Package::open(&self.model, &self.overrides.overrides()?)?;
         let converted = match is_file {

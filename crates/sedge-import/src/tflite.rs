@@ -26,6 +26,7 @@ mod reduce;
 mod resize;
 mod scatter;
 mod schema;
+mod scores;
 mod shape;
 mod slice;
 mod sparse;
@@ -197,7 +198,7 @@ pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
     if let Some(description) = &model.description {
         graph.metadata.insert("description".to_owned(), description.clone());
     }
-    let mut facts = metadata::facts(bytes, &model);
+    let mut facts = metadata::facts(bytes, &model, &graph);
     let heads = heads::head_facts(&graph).into_iter().chain(heads::input_facts(&graph));
     for fact in heads {
         // What the file states outright comes before what its graph suggests.
@@ -205,7 +206,18 @@ pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
             facts.push(fact);
         }
     }
+    keep_what_the_decoder_takes(&mut facts);
     Ok((graph, facts))
+}
+
+/// What is said of scores means nothing to a decoder that somebody else will choose.
+fn keep_what_the_decoder_takes(facts: &mut Vec<Fact>) {
+    let kind = facts.iter().find(|fact| fact.key == "decoder.kind");
+    if !kind.is_some_and(|kind| {
+        ["classes", "tflite-detection"].map(Some).contains(&kind.value.as_str())
+    }) {
+        facts.retain(|fact| !fact.key.starts_with("decoder."));
+    }
 }
 
 fn builder(operator: &Operator<'_>) -> Option<operators::Build> {

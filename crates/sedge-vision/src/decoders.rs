@@ -9,6 +9,7 @@ use crate::{Answer, Class, Labels, Object, Placement};
 
 mod activation;
 mod anchors;
+mod calibration;
 mod classes;
 mod detection_rows;
 mod grid;
@@ -20,6 +21,7 @@ mod tflite_detection;
 
 pub use activation::{Activation, ClassMode};
 pub use anchors::{AnchorMaps, parse_anchors};
+pub use calibration::{Calibration, Transformation};
 pub use classes::Classes;
 pub use detection_rows::{DetectionRows, RowColumns};
 pub use grid::{Grid, GridBox, GridFields, GridLayout, GridScore};
@@ -135,6 +137,8 @@ impl Decoder {
         let detections = match self {
             Decoder::Classes(classes) => {
                 let scores = classes.probabilities(outputs)?;
+                let threshold = threshold.or(classes.score_threshold);
+                let selection = Selection { threshold, ..selection };
                 return Ok(Answer::Classes(sorted_classes(&scores, labels, selection)));
             }
             Decoder::Tensor(_) => {

@@ -4,10 +4,11 @@
 //! tensorflow/tflite-support, schema version 1.1.0.
 
 use bytes::Bytes;
+use sedge_graph::Graph;
 use sedge_tensor::{DType, Quantization};
 
-use super::archive;
 use super::model::{Model, TensorInfo};
+use super::{archive, scores};
 use crate::Fact;
 use crate::flatbuffer::{Malformed, Table};
 
@@ -28,18 +29,21 @@ mod subgraph {
 }
 
 /// Fields of `TensorMetadata`.
-mod tensor {
+pub(super) mod tensor {
+    pub(crate) const NAME: usize = 0;
     pub(super) const CONTENT: usize = 3;
-    pub(super) const PROCESS_UNITS: usize = 4;
-    pub(super) const ASSOCIATED_FILES: usize = 6;
+    pub(crate) const PROCESS_UNITS: usize = 4;
+    pub(crate) const ASSOCIATED_FILES: usize = 6;
 }
 
 /// Fields of `Content` and of `ProcessUnit`, which are one union each, and their members.
-mod union {
-    pub(super) const TYPE: usize = 0;
-    pub(super) const VALUE: usize = 1;
+pub(super) mod union {
+    pub(crate) const TYPE: usize = 0;
+    pub(crate) const VALUE: usize = 1;
     pub(super) const IMAGE_PROPERTIES: u8 = 2;
     pub(super) const NORMALIZATION_OPTIONS: u8 = 1;
+    pub(crate) const SCORE_CALIBRATION: u8 = 2;
+    pub(crate) const SCORE_THRESHOLDING: u8 = 3;
 }
 
 /// Fields and values of `ImageProperties` and `ImageSize`.
@@ -59,22 +63,24 @@ mod normalization {
 }
 
 /// Fields and values of `AssociatedFile`.
-mod file {
-    pub(super) const NAME: usize = 0;
-    pub(super) const TYPE: usize = 2;
+pub(super) mod file {
+    pub(crate) const NAME: usize = 0;
+    pub(crate) const TYPE: usize = 2;
     pub(super) const LOCALE: usize = 3;
     pub(super) const TENSOR_AXIS_LABELS: i8 = 2;
     pub(super) const TENSOR_VALUE_LABELS: i8 = 3;
+    pub(crate) const TENSOR_AXIS_SCORE_CALIBRATION: i8 = 4;
 }
 
 /// Facts of the metadata; none where the file has none or it is damaged, for the model itself is
 /// sound without.
-pub(super) fn facts(bytes: &Bytes, model: &Model<'_>) -> Vec<Fact> {
+pub(super) fn facts(bytes: &Bytes, model: &Model<'_>, graph: &Graph) -> Vec<Fact> {
     let Some(metadata) = model.metadata.as_ref().filter(|b| b.get(4..8) == Some(IDENTIFIER)) else {
         return Vec::new();
     };
     let mut facts = Vec::new();
-    match read(bytes, model, metadata, &mut facts) {
+    let names = graph.outputs.iter().map(|&id| graph.value(id).name.as_str());
+    match read(bytes, model, &names.collect::<Vec<_>>(), metadata, &mut facts) {
         Ok(()) => facts,
         Err(Malformed { .. }) => Vec::new(),
     }
@@ -83,6 +89,7 @@ pub(super) fn facts(bytes: &Bytes, model: &Model<'_>) -> Vec<Fact> {
 fn read(
     bytes: &Bytes,
     model: &Model<'_>,
+    names: &[&str],
     metadata: &[u8],
     facts: &mut Vec<Fact>,
 ) -> Result<(), Malformed> {
@@ -101,8 +108,9 @@ fn read(
             facts.extend(input_facts(index, &table, &model.tensors[input])?);
         }
     }
-    let mut lists = Vec::new();
     let outputs = main.tables(subgraph::OUTPUTS)?;
+    facts.extend(scores::facts(bytes, outputs, names)?);
+    let mut lists = Vec::new();
     for output in outputs.iter().take(model.outputs.len().min(archive::MAX_FILES)) {
         for entry in output?.tables(tensor::ASSOCIATED_FILES)?.iter().take(archive::MAX_FILES) {
             lists.extend(label_list(&entry?)?);
@@ -218,7 +226,7 @@ fn normalisation(
 }
 
 /// An `f32` as the `f64` of the same shortest decimal, so that it reads well in a manifest.
-fn shortest(value: f32) -> f64 {
+pub(super) fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or_else(|_| value.into())
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::outputs::Pool;
-use super::{Activation, DecoderError, Output};
+use super::{Activation, Calibration, DecoderError, Output};
 
 /// `kind = "classes"`: one score per class.
 ///
@@ -15,6 +15,12 @@ pub struct Classes {
     pub output: Option<String>,
     /// What turns the output into probabilities; default `none`.
     pub activation: Activation,
+    /// What makes the probabilities of different classes comparable, after the activation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// Lowest score to report; all are when it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_threshold: Option<f32>,
 }
 
 impl Classes {
@@ -29,6 +35,12 @@ impl Classes {
         self.activation.apply(&mut scores);
         if scores.iter().any(|v| !v.is_finite()) {
             return Err(output.not_finite());
+        }
+        if let Some(calibration) = &self.calibration {
+            calibration.check(scores.len())?;
+            for (class, score) in scores.iter_mut().enumerate() {
+                *score = calibration.apply(class, *score);
+            }
         }
         Ok(scores)
     }
@@ -88,6 +100,26 @@ mod tests {
         }
         let huge = Tensor::vector(vec![1e30f32, -1e30]);
         assert_eq!(probabilities(&huge, Activation::Softmax).unwrap(), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn calibrated_scores_are_cut_off_at_the_threshold_unless_a_request_says_otherwise() {
+        let tensor = Tensor::vector(vec![0.9f32, 0.8, 0.1]);
+        let sigmoids = vec![vec![0.2, 1.0, 0.0], vec![1.0, 4.0, 0.0], vec![1.0, 1.0, 0.0]];
+        let calibration = Some(Calibration { sigmoids, ..Calibration::default() });
+        let classes = Classes { calibration, score_threshold: Some(0.5), ..Classes::default() };
+        let decoder = crate::Decoder::Classes(classes);
+        let output = Output { name: "out", tensor: &tensor, quantization: None };
+        let answered = |threshold| {
+            let selection = crate::decoders::Selection { threshold, top_k: None };
+            let placement = crate::Placement::stretch((1, 1), (1, 1));
+            let answer =
+                decoder.decode(&[output], &placement, &crate::Labels::default(), selection);
+            let Ok(crate::Answer::Classes(classes)) = answer else { panic!("no classes") };
+            classes.iter().map(|class| class.index).collect::<Vec<_>>()
+        };
+        assert_eq!(answered(None), [1, 2]);
+        assert_eq!(answered(Some(0.0)), [1, 2, 0]);
     }
 
     #[test]

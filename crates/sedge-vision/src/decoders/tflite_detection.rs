@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::outputs::{Pool, is_finite, matrix};
-use super::{DecoderError, Output};
+use super::{Calibration, DecoderError, Output};
 use crate::Box2d;
 use crate::nms::Detection;
 
@@ -30,7 +30,10 @@ pub struct TfliteDetection {
     /// Name of the output that says how many rows are meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<String>,
-    /// Lowest score to report; default 0.
+    /// What makes the scores of different classes comparable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// Lowest score to report, calibrated where they are; default 0.
     pub score_threshold: f32,
 }
 
@@ -49,6 +52,9 @@ impl TfliteDetection {
     ) -> Result<Vec<Detection>, DecoderError> {
         let threshold = threshold.unwrap_or(self.score_threshold);
         let Roles { boxes, classes, scores, count } = self.roles(outputs)?;
+        if let Some(calibration) = &self.calibration {
+            calibration.check(usize::MAX)?;
+        }
         let Some([rows, 4]) = boxes.matrix() else {
             return Err(boxes.wrong_shape("[1, N, 4]"));
         };
@@ -80,13 +86,17 @@ impl TfliteDetection {
             }
             let bounds =
                 Box2d { xmin: corners[1], ymin: corners[0], xmax: corners[3], ymax: corners[2] };
-            if score < threshold {
+            // Uncalibrated scores need no class to be left out.
+            if self.calibration.is_none() && score < threshold {
                 continue;
             }
             if !is_finite(bounds) {
                 return Err(boxes.not_finite());
             }
-            if let Some(class) = classes.class(class)? {
+            let Some(class) = classes.class(class)? else { continue };
+            let calibrated = |c: &Calibration| c.apply(class, score);
+            let score = self.calibration.as_ref().map_or(score, calibrated);
+            if score >= threshold {
                 detections.push(Detection { class, score, bounds });
             }
         }

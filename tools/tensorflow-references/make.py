@@ -53,6 +53,7 @@ def run(build, inputs, batch):
 
 def operators(path):
     from cases import CASES
+    from loops import CASES as LOOPS
 
     index = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -61,15 +62,29 @@ def operators(path):
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, data)
 
-        for name, (build, inputs, batch, absolute) in CASES.items():
+        cases = {name: (*case, False) for name, case in CASES.items()}
+        # Loops and branches as TensorFlow 1 writes them, as circles of operators, and as TensorFlow 2
+        # does, as functions.
+        for version in [1, 2]:
+            for name, (build, inputs, batch) in LOOPS.items():
+                cases[f"{name}_{version}"] = (build, inputs, batch, 1e-6, version)
+        for name, (build, inputs, batch, absolute, version) in cases.items():
+            if version:
+                flow = tf.compat.v1
+                (flow.enable_control_flow_v2 if version == 2 else flow.disable_control_flow_v2)()
             inputs = [np.asarray(value) for value in inputs]
             definition, found, places = run(build, inputs, batch)
+            if version:
+                # Frozen: without what no answer needs, which loops leave behind.
+                ends = [result.op.name for result, _ in found]
+                definition = tf.compat.v1.graph_util.extract_sub_graph(definition, ends)
             write(f"{name}.pb", definition.SerializeToString(deterministic=True))
             for at, value in enumerate(inputs):
                 write(f"{name}.in{at}.npy", npy(value))
             for at, (_, answer) in enumerate(found):
                 write(f"{name}.out{at}.npy", npy(answer))
-            kinds = sorted({node.op for node in definition.node})
+            bodies = [node for function in definition.library.function for node in function.node_def]
+            kinds = sorted({node.op for node in [*definition.node, *bodies]})
             index.append({
                 "name": name,
                 "operator": "/".join(kind for kind in kinds if kind not in ("Const", "Placeholder")),

@@ -2,6 +2,7 @@
 
 mod affine;
 mod box_nms;
+mod branches;
 mod cleanup;
 mod constants;
 mod detection;
@@ -12,6 +13,7 @@ mod multibox;
 mod qlinear;
 
 pub use affine::fold_affine;
+pub use branches::CHOOSE;
 pub use cleanup::clean;
 pub use constants::fold_constants;
 pub use expand::{

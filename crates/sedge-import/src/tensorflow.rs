@@ -5,6 +5,7 @@
 //! what is superfluous is left to the graph's rewrites.
 
 mod blocks;
+mod branches;
 mod builder;
 mod bundle;
 mod checksum;
@@ -17,6 +18,8 @@ mod elementwise;
 mod flow;
 mod gather;
 mod interface;
+mod lists;
+mod loops;
 mod matrix;
 mod operators;
 mod pool;
@@ -109,6 +112,22 @@ pub enum Error {
     /// Operators no translation exists for, with how often each occurs.
     #[error("operators that are not supported: {}", Listed(.0))]
     Unsupported(Vec<(String, usize)>),
+    /// A loop that is not as TensorFlow makes them, or too long.
+    #[error("the loop of '{name}' cannot be imported: {reason}")]
+    Loop {
+        /// Name of its `LoopCond` or `While`, or of the operator that belongs to none.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A loop that runs as often as the input says.
+    #[error(
+        "the loop of '{0}' (Enter, Merge, Switch, LoopCond, NextIteration, Exit, or While) cannot be \
+         imported: how often it runs is computed from the input; loops over a batch or a list of \
+         known length are supported. \
+         Hint: export the parts before and behind the loop as models of their own"
+    )]
+    Rounds(String),
     /// An operator of a supported kind in a form that is not.
     #[error("operator {operator} that makes '{node}' cannot be imported: {reason}")]
     Operator {
@@ -122,6 +141,12 @@ pub enum Error {
     /// An output is not produced.
     #[error("output '{0}' cannot be imported: no operator makes it")]
     Output(String),
+    /// An output that is there only sometimes.
+    #[error(
+        "output '{0}' cannot be imported: it is one branch of a condition. \
+         Hint: freeze the graph with what merges the branches as the output"
+    )]
+    Branch(String),
     /// The operators do not form a graph.
     #[error("the file is damaged: {0}")]
     Graph(#[from] GraphError),
@@ -177,24 +202,33 @@ fn translate(
     }
     let saved = bundle.as_ref().map_or(0, Bundle::size);
     let variables = Variables::new(program, bundle);
-    let outputs: Vec<_> = interface.outputs.iter().map(|(output, _)| *output).collect();
-    let outputs: Vec<_> = outputs.into_iter().filter_map(|o| program.source(o)).collect();
-    let order = control::order(program, &outputs)?;
     let budget = saved.saturating_add(source.bytes.len()).saturating_add(tensor::MAX_FILLED_BYTES);
-    let mut context = Context::new(program, &variables, budget.saturating_mul(2));
     let producer = file.versions.as_ref().map_or(0, |versions| versions.producer);
-    let reached: std::collections::HashSet<usize> = order.iter().copied().collect();
-    for (node, name) in interface.inputs.iter().filter(|(node, _)| reached.contains(node)) {
-        context.input(*node, name, producer < FIRST_WITH_UNKNOWN_SHAPES);
-    }
-    for &node in &order {
-        build(&mut context, node)?;
-    }
-    for (output, name) in &interface.outputs {
-        let value = context.value(*output).ok_or_else(|| Error::Output(name.clone()))?;
-        context.output(value, name);
-    }
-    let graph = context.finish()?;
+    let old = producer < FIRST_WITH_UNKNOWN_SHAPES;
+    let translated = |batch: Option<usize>| {
+        let outputs = interface.outputs.iter().filter_map(|(output, _)| program.source(*output));
+        let (order, loops) = control::order(program, &outputs.collect::<Vec<_>>())?;
+        let mut context = Context::new(program, &variables, loops, budget.saturating_mul(2));
+        let reached: std::collections::HashSet<usize> = order.iter().copied().collect();
+        for (node, name) in interface.inputs.iter().filter(|(node, _)| reached.contains(node)) {
+            context.input(*node, name, old, batch);
+        }
+        order.iter().try_for_each(|&node| build(&mut context, node))?;
+        for (output, name) in &interface.outputs {
+            let value = context.value(*output).ok_or_else(|| Error::Output(name.clone()))?;
+            if program.source(*output).is_some_and(|source| context.branches.is_within(source)) {
+                return Err(Error::Branch(name.clone()));
+            }
+            context.output(value, name);
+        }
+        context.finish()
+    };
+    let repeats = || program.nodes.iter().any(|node| node.op == "LoopCond");
+    let graph = match translated(None) {
+        // What loops over the pictures of a batch of any size is imported for one picture.
+        Err(Error::Rounds(_) | Error::Operator { .. }) if repeats() => translated(Some(1))?,
+        result => result?,
+    };
     let mut facts = heads::head_facts(&graph);
     facts.extend(heads::input_facts(&graph));
     Ok((graph, facts))
@@ -202,14 +236,22 @@ fn translate(
 
 fn build(context: &mut Context<'_>, node: usize) -> Result<(), Error> {
     let (name, op) = (context.program.nodes[node].name, context.program.nodes[node].op);
-    if context.is_input(node) || context.program.results(node).is_some() {
+    let replaced = context.is_input(node) || context.program.results(node).is_some();
+    if replaced || context.passes_over(node) {
         return Ok(());
+    }
+    if op == "LoopCond" {
+        return loops::run(context, node);
     }
     let unknown = || Error::Unsupported(vec![(op.to_owned(), 1)]);
     let build = operators::builder(op).ok_or_else(unknown)?;
-    context.grow(|context| build(&mut Op { context, node })).map_err(|refusal| Error::Operator {
-        operator: op.to_owned(),
-        node: name.to_owned(),
-        reason: refusal.to_string(),
-    })
+    let operands = context.loops.operands(context.program, node);
+    let built = context.branches.enter(node, &operands);
+    built.and_then(|()| context.grow(|context| build(&mut Op { context, node }))).map_err(
+        |refusal| Error::Operator {
+            operator: op.to_owned(),
+            node: name.to_owned(),
+            reason: refusal.to_string(),
+        },
+    )
 }

@@ -132,7 +132,8 @@ fn what_cannot_be_imported_is_said_exactly() {
         (vec![x(), on("Bucketize")], "operators that are not supported: Bucketize (1)"),
         (
             vec![x(), node("y", "Enter", &["x"], &[]), node("z", "Exit", &["y"], &[])],
-            "operators that are not supported: Enter (1), Exit (1)",
+            "the loop of 'z' cannot be imported: \
+             Enter, Merge, Switch, NextIteration and LoopCond do not make a circle",
         ),
         (
             vec![x(), node("y", "Relu", &["z:0"], &[])],
@@ -182,13 +183,64 @@ fn what_cannot_be_imported_is_said_exactly() {
                 node("flag", "Equal", &["x", "x"], &[]),
                 node("y", "Switch", &["x", "flag"], &[]),
             ],
-            "operator Switch that makes 'y' cannot be imported: \
-             its branch is chosen by a computed condition",
+            "output 'y:0' cannot be imported: it is one branch of a condition. \
+             Hint: freeze the graph with what merges the branches as the output",
         ),
     ] {
         let error = imported(&nodes).unwrap_err();
         assert_eq!(error, format!("cannot import the TensorFlow model: {want}"));
     }
+}
+
+/// A loop that doubles its variable as long as `test` of it and `limit` holds.
+fn doubling(start: &str, test: &str, limit: &str) -> Vec<Vec<u8>> {
+    vec![
+        node("enter", "Enter", &[start], &[("frame_name", field(2, b"loop"))]),
+        node("merge", "Merge", &["enter", "next"], &[]),
+        node("limit", "Enter", &[limit], &[("frame_name", field(2, b"loop"))]),
+        node("test", test, &["merge", "limit"], &[]),
+        node("cond", "LoopCond", &["test"], &[]),
+        node("switch", "Switch", &["merge", "cond"], &[]),
+        node("double", "AddV2", &["switch:1", "switch:1"], &[]),
+        node("next", "NextIteration", &["double"], &[]),
+        node("exit", "Exit", &["switch"], &[]),
+    ]
+}
+
+fn int(name: &str, value: u8) -> Vec<u8> {
+    constant(name, 3, &field(7, &[value]))
+}
+
+#[test]
+fn a_loop_is_written_out_as_often_as_it_runs() {
+    let cast = node("number", "Cast", &["exit"], &[("DstT", float_type())]);
+    let sum = node("y", "AddV2", &["x", "number"], &[]);
+    let nodes = [placeholder("x"), int("one", 1), int("most", 100), cast, sum];
+    let nodes = [nodes.to_vec(), doubling("one", "Less", "most")].concat();
+    let graph = imported(&nodes).unwrap().graph;
+    // 1, 2, 4, ... 128 is known while importing.
+    assert_eq!(ops(&graph), ["Cast", "Add"]);
+    let number = graph.nodes[0].input(0);
+    assert_eq!(graph.constant_ints(number), Some(vec![128]));
+
+    let zero = [placeholder("x"), int("one", 0), int("most", 100)];
+    let told =
+        imported(&[zero.to_vec(), nodes[3..5].to_vec(), doubling("one", "Less", "most")].concat());
+    assert_eq!(
+        told.unwrap_err(),
+        "cannot import the TensorFlow model: the loop of 'cond' cannot be imported: written out, \
+         the loops of the file take more than 4096 rounds or 131072 operators"
+    );
+
+    let open = [placeholder("x"), constant("most", 1, &field(5, &9f32.to_le_bytes()))];
+    let told = imported(&[open.to_vec(), doubling("x", "Less", "most")].concat());
+    assert_eq!(
+        told.unwrap_err(),
+        "cannot import the TensorFlow model: the loop of 'cond' (Enter, Merge, Switch, LoopCond, \
+         NextIteration, Exit, or While) cannot be imported: how often it runs is computed from the \
+         input; loops over a batch or a list of known length are supported. \
+         Hint: export the parts before and behind the loop as models of their own"
+    );
 }
 
 #[test]

@@ -158,6 +158,9 @@ fn every_operator_of_tensorflow_has_a_case() {
     let elsewhere = [
         "BatchNormWithGlobalNormalization",
         "ReadVariableOp",
+        "RefEnter",
+        "RefExit",
+        "RefNextIteration",
         "RefSwitch",
         "ResourceGather",
         "VarHandleOp",

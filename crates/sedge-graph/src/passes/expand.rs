@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{box_nms, detection, multibox, qlinear};
+use super::{box_nms, branches, detection, multibox, qlinear};
 use crate::{Graph, GraphError, Node, SEDGE_DOMAIN};
 
 /// Why a graph cannot be written in plain ONNX operators.
@@ -23,11 +23,13 @@ pub enum ExpandError {
 /// `ai.sedge`, and the fused integer operators (`QLinearConv`, ...) by their float forms between
 /// quantise/dequantise pairs.
 pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
+    branches::write(graph);
     for node in std::mem::take(&mut graph.nodes) {
         let expanded = match (node.domain.as_str(), node.op.as_str()) {
             (SEDGE_DOMAIN, "DetectionPostProcess") => detection::expand(graph, &node),
             (SEDGE_DOMAIN, "BoxNms") => box_nms::expand(graph, &node),
             (SEDGE_DOMAIN, "MultiBoxDetection") => multibox::expand(graph, &node),
+            (SEDGE_DOMAIN, branches::CHOOSE) => None,
             _ if is_fused_integer(&node) => qlinear::expand(graph, &node),
             _ => {
                 graph.nodes.push(node);
@@ -42,8 +44,10 @@ pub fn expand(graph: &mut Graph) -> Result<(), ExpandError> {
     Ok(())
 }
 
-/// Replaces only the fused integer operators, for engines that know the rest of [`expand`]'s.
+/// Replaces only the fused integer operators and choices between branches, for engines that know the
+/// rest of [`expand`]'s.
 pub fn expand_quantized(graph: &mut Graph) -> Result<(), ExpandError> {
+    branches::write(graph);
     for node in std::mem::take(&mut graph.nodes) {
         if is_fused_integer(&node) {
             qlinear::expand(graph, &node).ok_or_else(|| no_expansion(node))?;

@@ -48,7 +48,10 @@ fn evaluate(graph: &Graph, node: &Node) -> Option<Tensor> {
     let operand =
         |index: usize| graph.constant(node.input(index)).filter(|t| t.len() <= MAX_ELEMENTS);
     let first = operand(0)?;
-    if !first.dtype().is_integer() && !matches!(node.op.as_str(), "ConstantOfShape" | "Cast") {
+    let truth = first.dtype() == DType::Bool
+        && matches!(node.op.as_str(), "And" | "Or" | "Not" | "Identity");
+    let any = matches!(node.op.as_str(), "ConstantOfShape" | "Cast");
+    if !first.dtype().is_integer() && !truth && !any {
         return None;
     }
     let ints = |index: usize| operand(index)?.to_i64();
@@ -84,27 +87,34 @@ fn evaluate(graph: &Graph, node: &Node) -> Option<Tensor> {
             rebuild(at.shape().to_vec(), picked)
         }
         "Slice" if first.shape().len() == 1 => slice(node, first, &ints),
-        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => {
-            let apply = |a: i64, b: i64| match node.op.as_str() {
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" if node.inputs.len() == 2 => {
+            let (shape, values) = pairwise(first, operand(1)?, |a, b| match node.op.as_str() {
                 "Add" => a.checked_add(b),
                 "Sub" => a.checked_sub(b),
                 "Mul" => a.checked_mul(b),
                 "Div" => a.checked_div(b),
                 "Min" => Some(a.min(b)),
                 _ => Some(a.max(b)),
-            };
-            let (a, b) = (ints(0)?, ints(1)?);
-            let shape = match (a.len(), b.len()) {
-                (0, _) | (_, 0) => return None,
-                (n, m) if n == m || m == 1 => first.shape().to_vec(),
-                (1, _) => operand(1)?.shape().to_vec(),
-                _ => return None,
-            };
-            let length = a.len().max(b.len());
-            let values = (0..length)
-                .map(|i| apply(a[i % a.len()], b[i % b.len()]))
-                .collect::<Option<_>>()?;
-            (node.inputs.len() == 2).then(|| rebuild(shape, values)).flatten()
+            })?;
+            rebuild(shape, values)
+        }
+        "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Equal" | "And" | "Or" => {
+            let (shape, values) = pairwise(first, operand(1)?, |a, b| {
+                Some(i64::from(match node.op.as_str() {
+                    "Less" => a < b,
+                    "LessOrEqual" => a <= b,
+                    "Greater" => a > b,
+                    "GreaterOrEqual" => a >= b,
+                    "Equal" => a == b,
+                    "And" => a != 0 && b != 0,
+                    _ => a != 0 || b != 0,
+                }))
+            })?;
+            of_dtype(DType::Bool, shape, values)
+        }
+        "Not" => {
+            let values = first.to_i64()?.iter().map(|&n| i64::from(n == 0)).collect();
+            of_dtype(DType::Bool, first.shape().to_vec(), values)
         }
         "ReduceProd" => {
             let product = first.to_i64()?.iter().try_fold(1i64, |n, &m| n.checked_mul(m))?;
@@ -135,6 +145,26 @@ fn evaluate(graph: &Graph, node: &Node) -> Option<Tensor> {
         }
         _ => None,
     }
+}
+
+/// A function of two operands of the same shape, or of which one is a single element.
+fn pairwise(
+    first: &Tensor,
+    second: &Tensor,
+    apply: impl Fn(i64, i64) -> Option<i64>,
+) -> Option<(Vec<usize>, Vec<i64>)> {
+    let (a, b) = (first.to_i64()?, second.to_i64()?);
+    let shape = match (a.len(), b.len()) {
+        (0, _) | (_, 0) => return None,
+        (n, m) if n == m && first.shape().len() < second.shape().len() => second.shape().to_vec(),
+        (n, m) if n == m || m == 1 => first.shape().to_vec(),
+        (1, _) => second.shape().to_vec(),
+        _ => return None,
+    };
+    let length = a.len().max(b.len());
+    let values =
+        (0..length).map(|i| apply(a[i % a.len()], b[i % b.len()])).collect::<Option<_>>()?;
+    Some((shape, values))
 }
 
 fn shape_of(graph: &Graph, node: &Node) -> Option<Tensor> {
@@ -172,6 +202,10 @@ fn of_dtype(dtype: DType, shape: Vec<usize>, values: Vec<i64>) -> Option<Tensor>
             let narrow =
                 values.iter().map(|&n| i32::try_from(n).ok()).collect::<Option<Vec<_>>>()?;
             Tensor::new(shape, narrow).ok()
+        }
+        DType::Bool => {
+            let bytes = values.iter().map(|&n| u8::from(n != 0)).collect::<Vec<u8>>();
+            Tensor::from_bytes(DType::Bool, shape, bytes.into()).ok()
         }
         _ => None,
     }

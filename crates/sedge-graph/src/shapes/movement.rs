@@ -3,6 +3,9 @@
 use super::operands::{Operands, wrap};
 use crate::Dim;
 
+/// More dimensions than any tensor of a network has.
+const MAX_RANK: usize = 16;
+
 impl Operands<'_> {
     pub(super) fn reshape(&self) -> Option<Vec<Dim>> {
         let target = self.ints(1)?;
@@ -101,16 +104,23 @@ impl Operands<'_> {
         (0..count).map(shaped).collect()
     }
 
+    /// What two shapes of which it may have either have in common.
+    pub(super) fn either(&self, one: usize, other: usize) -> Option<Vec<Dim>> {
+        let (one, other) = (self.shape(one)?, self.shape(other)?);
+        let common = |(a, b): (Dim, Dim)| if a == b { a } else { Dim::Unknown };
+        (one.len() == other.len()).then(|| one.into_iter().zip(other).map(common).collect())
+    }
+
     pub(super) fn slice(&self) -> Option<Vec<Dim>> {
         let mut shape = self.shape(0)?;
-        let (starts, ends) = (self.ints(1)?, self.ints(2)?);
-        let axes = match self.id(3) {
-            Some(_) => self.ints(3)?,
-            None => (0..starts.len() as i64).collect(),
-        };
+        let all = || (0..shape.len() as i64).collect();
+        let axes: Vec<i64> = self.id(3).map_or_else(|| Some(all()), |_| self.ints(3))?;
+        // Bounds that are computed leave the sizes along their axes open.
+        let starts = self.ints(1).unwrap_or_default();
+        let ends = self.ints(2).unwrap_or_default();
         let steps = match self.id(4) {
-            Some(_) => self.ints(4)?,
-            None => vec![1; starts.len()],
+            Some(_) => self.ints(4).unwrap_or_default(),
+            None => vec![1; axes.len()],
         };
         for (i, &axis) in axes.iter().enumerate() {
             let axis = wrap(axis, shape.len())?;
@@ -136,7 +146,9 @@ impl Operands<'_> {
     }
 
     pub(super) fn pad(&self) -> Option<Vec<Dim>> {
-        let (mut shape, pads) = (self.shape(0)?, self.ints(1)?);
+        let mut shape = self.shape(0)?;
+        // Pads that are computed leave the sizes along their axes open.
+        let pads = self.ints(1).unwrap_or_default();
         let axes: Vec<usize> = match self.id(3) {
             Some(_) => {
                 self.ints(3)?.iter().map(|&a| wrap(a, shape.len())).collect::<Option<_>>()?
@@ -144,19 +156,26 @@ impl Operands<'_> {
             None => (0..shape.len()).collect(),
         };
         for (i, &axis) in axes.iter().enumerate() {
-            let (before, after) = (*pads.get(i)?, *pads.get(i + axes.len())?);
-            if (before, after) == (0, 0) {
+            let ends = pads.get(i).zip(pads.get(i + axes.len()));
+            if ends == Some((&0, &0)) {
                 continue;
             }
-            let grow = before.checked_add(after)?;
-            let size = shape[axis].fixed().and_then(|n| n.checked_add_signed(grow as isize));
+            let grow = ends.and_then(|(before, after)| before.checked_add(*after));
+            let grown = |n: usize| n.checked_add_signed(grow? as isize);
+            let size = shape[axis].fixed().and_then(grown);
             shape[axis] = size.map_or(Dim::Unknown, Dim::Fixed);
         }
         Some(shape)
     }
 
     pub(super) fn expand(&self) -> Option<Vec<Dim>> {
-        let (from, to) = (self.shape(0)?, self.dims_of_constant(1)?);
+        let from = self.shape(0)?;
+        // Of a shape that is computed perhaps its length is known.
+        let open = || match self.shape(1)?.as_slice() {
+            &[Dim::Fixed(rank)] if rank <= MAX_RANK => Some(vec![Dim::Unknown; rank]),
+            _ => None,
+        };
+        let to = self.dims_of_constant(1).or_else(open)?;
         let rank = from.len().max(to.len());
         let at = |dims: &[Dim], i: usize| {
             (i + dims.len())
@@ -172,7 +191,10 @@ impl Operands<'_> {
     }
 
     pub(super) fn tile(&self) -> Option<Vec<Dim>> {
-        let (shape, repeats) = (self.shape(0)?, self.ints(1)?);
+        let shape = self.shape(0)?;
+        let Some(repeats) = self.ints(1) else {
+            return Some(vec![Dim::Unknown; shape.len()]);
+        };
         let times = |(dim, repeat): (Dim, &i64)| match (dim, usize::try_from(*repeat)) {
             (dim, Ok(1)) => dim,
             (Dim::Fixed(n), Ok(r)) => n.checked_mul(r).map_or(Dim::Unknown, Dim::Fixed),

@@ -10,7 +10,7 @@ use crate::{Attribute, Dim, Graph, Node, SEDGE_DOMAIN, onnx};
 pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
     let first = Operands { graph, node };
     if node.domain == SEDGE_DOMAIN {
-        return detection(node, &first);
+        return own(node, &first);
     }
     if !node.domain.is_empty() {
         return Vec::new();
@@ -165,11 +165,14 @@ fn branch(node: &Node) -> Vec<Inferred> {
 }
 
 /// Sedge's own operators.
-fn detection(node: &Node, operands: &Operands<'_>) -> Vec<Inferred> {
+fn own(node: &Node, operands: &Operands<'_>) -> Vec<Inferred> {
     let float = |shape| vec![Inferred { dtype: Some(DType::F32), shape }];
     match node.op.as_str() {
         "DetectionPostProcess" => detection_post_process(node),
         "BoxNms" => float(operands.shape(0)),
+        crate::passes::CHOOSE => {
+            vec![Inferred { dtype: operands.dtype(1), shape: operands.either(1, 2) }]
+        }
         "MultiBoxDetection" => float(operands.shape(0).and_then(|shape| match shape.as_slice() {
             [batch, _, rows] => Some(vec![batch.clone(), rows.clone(), Dim::Fixed(6)]),
             _ => None,

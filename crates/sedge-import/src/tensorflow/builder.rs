@@ -1,9 +1,13 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use sedge_graph::{Dim, Graph, NodeBuilder, Value, ValueId, shapes};
 use sedge_tensor::{DType, Tensor};
 
+use super::branches::Branches;
 use super::dims::Contents;
+use super::lists;
+use super::loops::Loops;
 use super::program::{Output, Program};
 use super::proto::{Content, List};
 use super::variables::Variables;
@@ -21,6 +25,8 @@ pub(super) struct Context<'p> {
     pub(super) program: &'p Program<'p>,
     pub(super) variables: &'p Variables<'p>,
     values: HashMap<Output, ValueId>,
+    /// Nodes that are inputs of the graph.
+    inputs: HashSet<usize>,
     /// Values with channels second, by the value that has them last.
     views: HashMap<ValueId, ValueId>,
     /// Rearranged weights, by value and permutation.
@@ -33,12 +39,23 @@ pub(super) struct Context<'p> {
     pub(super) copy_budget: usize,
     /// Bytes that constants may still grow to beyond what the file gives.
     pub(super) fill_budget: usize,
+    pub(super) loops: Rc<Loops>,
+    /// Rounds of loops that were written out.
+    pub(super) rounds: usize,
+    /// The lists of tensors, by the values that stand for them.
+    pub(super) lists: HashMap<ValueId, lists::List>,
+    /// Places that lists may still have.
+    pub(super) list_room: usize,
+    pub(super) branches: Branches,
+    /// Results behind branches that are not taken: of a node all, or one.
+    gone: HashSet<(usize, Option<usize>)>,
 }
 
 impl<'p> Context<'p> {
     pub(super) fn new(
         program: &'p Program<'p>,
         variables: &'p Variables<'p>,
+        loops: Loops,
         copy_budget: usize,
     ) -> Self {
         Self {
@@ -46,18 +63,25 @@ impl<'p> Context<'p> {
             program,
             variables,
             values: HashMap::new(),
+            inputs: HashSet::new(),
             views: HashMap::new(),
             weights: HashMap::new(),
             contents: HashMap::new(),
             noted: Vec::new(),
             copy_budget,
             fill_budget: tensor::MAX_FILLED_BYTES,
+            loops: Rc::new(loops),
+            rounds: 0,
+            lists: HashMap::new(),
+            list_room: lists::MAX_PLACES,
+            branches: Branches::default(),
+            gone: HashSet::new(),
         }
     }
 
     /// Makes a placeholder an input of the graph. `old` files write an unknown shape as that of a
-    /// scalar.
-    pub(super) fn input(&mut self, node: usize, name: &str, old: bool) {
+    /// scalar; an open first size is `batch`, when that is given.
+    pub(super) fn input(&mut self, node: usize, name: &str, old: bool, batch: Option<usize>) {
         let dtype = match self.program.attribute(node, "dtype") {
             Some(&Content::Type(number)) => tensor::dtype_of(number),
             _ => None,
@@ -67,7 +91,7 @@ impl<'p> Context<'p> {
             _ => None,
         };
         let symbol = |(axis, dim): (usize, Dim)| match (axis, dim) {
-            (0, Dim::Unknown) => Dim::Symbol("batch".to_owned()),
+            (0, Dim::Unknown) => batch.map_or_else(|| Dim::Symbol("batch".to_owned()), Dim::Fixed),
             (axis, Dim::Unknown) => Dim::Symbol(format!("{name}.{axis}")),
             (_, dim) => dim,
         };
@@ -76,18 +100,55 @@ impl<'p> Context<'p> {
         let value = Value { name: name.to_owned(), dtype, shape, ..Value::default() };
         let value = self.graph.add_value(value);
         self.graph.inputs.push(value);
+        self.inputs.insert(node);
         self.values.insert(Output { node, index: 0 }, value);
     }
 
     /// True for a node that is an input of the graph.
     pub(super) fn is_input(&self, node: usize) -> bool {
-        let value = self.values.get(&Output { node, index: 0 });
-        value.is_some_and(|value| self.graph.inputs.contains(value))
+        self.inputs.contains(&node)
     }
 
     /// The value of a result that was made before.
     pub(super) fn value(&self, output: Output) -> Option<ValueId> {
-        self.values.get(&self.program.source(output)?).copied()
+        let source = self.program.source(output)?;
+        self.values.get(&source).copied().filter(|_| !self.is_gone(source))
+    }
+
+    fn is_gone(&self, Output { node, index }: Output) -> bool {
+        self.gone.contains(&(node, Some(index))) || self.gone.contains(&(node, None))
+    }
+
+    /// Says that nothing comes out of this result: its branch is not taken.
+    pub(super) fn lose(&mut self, output: Output) {
+        self.gone.insert((output.node, Some(output.index)));
+    }
+
+    /// True for a node that lies behind a branch that turned out not to be taken. In a loop that may
+    /// be otherwise in the next round.
+    pub(super) fn passes_over(&mut self, node: usize) -> bool {
+        if self.gone.is_empty() {
+            return false;
+        }
+        self.gone.retain(|&(other, _)| other != node);
+        let operands = self.loops.operands(self.program, node);
+        let mut gone = operands.iter().map(|&operand| self.is_gone(operand));
+        let is_gone = match self.program.nodes[node].op {
+            "Merge" => gone.len() > 0 && gone.all(|gone| gone),
+            _ => gone.any(|gone| gone),
+        };
+        if is_gone {
+            self.gone.insert((node, None));
+        }
+        is_gone
+    }
+
+    /// A condition, where it is known.
+    pub(super) fn truth(&self, value: ValueId) -> Option<bool> {
+        match self.graph.constant(Some(value))?.to_i64()?.as_slice() {
+            &[one] => Some(one != 0),
+            _ => None,
+        }
     }
 
     /// Lets `value` stand for a result.

@@ -1,6 +1,10 @@
 //! What stands for other values: constants, variables, and branches whose choice is known.
 
+use sedge_graph::passes::CHOOSE;
+use sedge_graph::{SEDGE_DOMAIN, ValueId};
+
 use super::builder::Op;
+use super::program::Output;
 use super::proto::Content;
 use super::{Refusal, control, tensor};
 
@@ -25,21 +29,49 @@ pub(super) fn variable(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     op.finish(value)
 }
 
-/// Switch: data and a condition that is known; data goes on in one of two results.
+/// Switch: data and a condition; data goes on in one of two results. Where the condition is not
+/// known while importing, both branches are built, and `Merge` chooses.
 pub(super) fn switch(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let taken = control::condition(op.context.program, op.node);
-    let taken =
-        taken.ok_or_else(|| Refusal::new("its branch is chosen by a computed condition"))?;
+    let node = op.node;
     let value = op.operand(0)?;
-    op.finish_at(usize::from(taken), value);
+    let fixed = control::condition(op.context.program, node);
+    let taken = fixed.or_else(|| op.context.truth(op.operand(1).ok()?));
+    if let Some(taken) = taken {
+        op.finish_at(usize::from(taken), value);
+        op.context.lose(Output { node, index: usize::from(!taken) });
+        return Ok(());
+    }
+    let condition = op.operand(1)?;
+    for side in [false, true] {
+        op.finish_at(usize::from(side), value);
+        op.context.branches.open(Output { node, index: usize::from(side) }, condition, side);
+    }
     Ok(())
 }
 
 /// Merge: the one operand whose branch is taken.
 pub(super) fn merge(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let taken = (0..op.count()).find_map(|index| Some((index, op.operand(index).ok()?)));
-    let (index, value) = taken.ok_or_else(|| Refusal::new("none of its branches is taken"))?;
-    let index = op.add_constant(sedge_tensor::Tensor::scalar(index as i32));
-    op.finish_at(1, index);
+    let alive: Vec<(usize, ValueId)> =
+        (0..op.count()).filter_map(|index| Some((index, op.operand(index).ok()?))).collect();
+    let value = match alive.as_slice() {
+        [] => return Err(Refusal::new("none of its branches is taken")),
+        &[(index, value)] => {
+            let index = op.add_constant(sedge_tensor::Tensor::scalar(index as i32));
+            op.finish_at(1, index);
+            value
+        }
+        &[(0, otherwise), (1, then)] => {
+            let source = |index: usize| op.context.program.operand(op.node, index);
+            let (Some(first), Some(second)) = (source(0), source(1)) else {
+                return Err(Refusal::new("an operand is missing"));
+            };
+            let (condition, turned) = op.context.branches.close(op.node, first, second)?;
+            let (then, otherwise) = if turned { (otherwise, then) } else { (then, otherwise) };
+            let name = op.name("chosen");
+            let node = op.start(CHOOSE).domain(SEDGE_DOMAIN).input(condition);
+            node.input(then).input(otherwise).output(&name)
+        }
+        _ => return Err(Refusal::new("it has more than two branches")),
+    };
     op.finish(value)
 }

@@ -54,8 +54,17 @@ impl Interface {
                 && !NO_ANSWERS.contains(&op)
                 && !op.ends_with("Summary")
         };
+        let mut lasts: Vec<usize> = (0..program.outer).filter(last).collect();
+        // What a loop counted on the way, and what others wait for, is no answer, unless there is
+        // nothing else.
+        let minor = |node: &usize| {
+            program.nodes[*node].op.ends_with("Exit") || program.awaited.contains(node)
+        };
+        if !lasts.iter().all(minor) {
+            lasts.retain(|node| !minor(node));
+        }
         let mut outputs = Vec::new();
-        for node in (0..program.outer).filter(last) {
+        for node in lasts {
             let name = program.nodes[node].name;
             for index in 0..answers(program, node) {
                 outputs.push((Output { node, index }, format!("{name}:{index}")));

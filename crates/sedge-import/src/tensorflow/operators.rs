@@ -2,8 +2,8 @@
 
 use super::builder::Op;
 use super::{
-    Refusal, blocks, conv, cubic, detection, elementwise, flow, gather, matrix, pool, reduce,
-    resize, shape, slice,
+    Refusal, blocks, conv, cubic, detection, elementwise, flow, gather, lists, matrix, pool,
+    reduce, resize, shape, slice,
 };
 
 /// Translates one operator.
@@ -38,9 +38,28 @@ const TABLE: &[(&[&str], Build)] = &[
             "PlaceholderWithDefault",
             "ReadVariableOp",
             "EnsureShape",
+            "Enter",
+            "RefEnter",
+            "Exit",
+            "RefExit",
         ],
         shape::identity,
     ),
+    // Written out by `loops::run`.
+    (&["LoopCond", "NextIteration", "RefNextIteration"], shape::identity),
+    (&["TensorArrayV3", "TensorListReserve"], lists::reserve),
+    (&["EmptyTensorList"], lists::empty),
+    (&["TensorArrayWriteV3", "TensorListSetItem"], lists::write),
+    (&["TensorArrayReadV3", "TensorListGetItem"], lists::read),
+    (&["TensorArrayScatterV3"], lists::scatter),
+    (&["TensorListFromTensor"], lists::from_tensor),
+    (&["TensorArrayGatherV3", "TensorListGather"], lists::gather),
+    (&["TensorListStack"], lists::stack),
+    (&["TensorArrayConcatV3", "TensorListConcatV2"], lists::concat),
+    (&["TensorListPushBack"], lists::push),
+    (&["TensorListPopBack"], lists::pop),
+    (&["TensorListResize"], lists::resize),
+    (&["TensorArraySizeV3", "TensorListLength"], lists::length),
     (&["IdentityN"], shape::identities),
     (&["Conv2D"], conv::conv_2d),
     (&["DepthwiseConv2dNative"], conv::depthwise),

@@ -1,6 +1,6 @@
 //! The operators of a graph with functions put in place of their calls.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Error;
 use super::control::truth;
@@ -41,6 +41,8 @@ pub(super) struct Program<'p> {
     names: HashMap<&'p str, usize>,
     /// How many nodes are outside of functions; they come first.
     pub(super) outer: usize,
+    /// Nodes for whose end others wait without reading a result.
+    pub(super) awaited: HashSet<usize>,
     library: HashMap<&'p str, &'p Function>,
     room: usize,
 }
@@ -54,6 +56,7 @@ impl<'p> Program<'p> {
             nodes: Vec::new(),
             names: HashMap::new(),
             outer: graph.node.len(),
+            awaited: HashSet::new(),
             library: named.collect(),
             room: MAX_OPERANDS,
         };
@@ -85,15 +88,22 @@ impl<'p> Program<'p> {
             });
         }
         for (index, definition) in definitions.iter().enumerate() {
+            let waits = definition.input.iter().filter_map(|input| input.strip_prefix('^'));
+            self.awaited.extend(waits.filter_map(|name| names.get(name)));
             let data = definition.input.iter().filter(|input| !input.starts_with('^'));
             let inputs: Result<Vec<_>, _> =
                 data.map(|input| self.reference(&definition.name, input, &names)).collect();
             self.nodes[first + index].inputs = inputs?;
         }
         for index in first..first + definitions.len() {
-            if let Some((function, skipped)) = self.callee(index)? {
-                let results = self.call(index, skipped, function, depth + 1)?;
-                self.nodes[index].results = Some(results);
+            if matches!(self.nodes[index].op, "While" | "StatelessWhile") {
+                self.nodes[index].results = Some(self.circle(index, depth + 1)?);
+            } else if self.is_open_branch(index) {
+                self.nodes[index].results = Some(self.fork(index, depth + 1)?);
+            } else if let Some((function, skipped)) = self.callee(index)? {
+                let arguments = self.nodes[index].inputs.get(skipped..).unwrap_or(&[]).to_vec();
+                self.nodes[index].results =
+                    Some(self.call(index, &arguments, function, depth + 1)?);
             }
         }
         Ok(names)
@@ -106,7 +116,7 @@ impl<'p> Program<'p> {
 
     /// The function a node calls, if it is a call, and how many operands come before its arguments.
     fn callee(&self, node: usize) -> Result<Option<(&'p Function, usize)>, Error> {
-        let Node { op, name, .. } = self.nodes[node];
+        let op = self.nodes[node].op;
         if let Some(&function) = self.library.get(op) {
             return Ok(Some((function, 0)));
         }
@@ -120,19 +130,106 @@ impl<'p> Program<'p> {
             },
             _ => return Ok(None),
         };
+        Ok(Some((self.function(node, attribute)?, skipped)))
+    }
+
+    /// The function that an attribute names.
+    fn function(&self, node: usize, attribute: &str) -> Result<&'p Function, Error> {
+        let missing =
+            |name: &str| Error::Function { call: self.nodes[node].name.into(), name: name.into() };
         let Some(Content::Function(called)) = self.attribute(node, attribute) else {
-            return Err(Error::Function { call: name.to_owned(), name: String::new() });
+            return Err(missing(""));
         };
-        let known = self.library.get(called.name.as_str()).copied();
-        let missing = || Error::Function { call: name.to_owned(), name: called.name.clone() };
-        known.ok_or_else(missing).map(|function| Some((function, skipped)))
+        self.library.get(called.name.as_str()).copied().ok_or_else(|| missing(&called.name))
+    }
+
+    /// Writes a `While` as the circle of operators that a loop of TensorFlow 1 is: `Enter`, `Merge`,
+    /// `Switch`, `NextIteration` and `Exit` for every variable around one `LoopCond`. Gives what its
+    /// results are.
+    fn circle(&mut self, call: usize, depth: usize) -> Result<Vec<Output>, Error> {
+        let (test, body) = (self.function(call, "cond")?, self.function(call, "body")?);
+        let first = |node: usize| Output { node, index: 0 };
+        let variables = self.nodes[call].inputs.clone();
+        self.charge(8 * variables.len())?;
+        let enters: Vec<usize> =
+            variables.iter().map(|&value| self.add(call, "Enter", vec![value])).collect();
+        let merges: Vec<usize> =
+            enters.iter().map(|&enter| self.add(call, "Merge", vec![first(enter)])).collect();
+        let arguments: Vec<Output> = merges.iter().map(|&merge| first(merge)).collect();
+        let truth = self.call(call, &arguments, test, depth)?;
+        let dangling = |what: &str| Error::Dangling {
+            node: self.nodes[call].name.to_owned(),
+            input: what.to_owned(),
+        };
+        let truth = *truth.first().ok_or_else(|| dangling("cond"))?;
+        if body.signature.as_ref().map_or(0, |signature| signature.result.len()) != merges.len() {
+            return Err(dangling("body"));
+        }
+        let condition = first(self.add(call, "LoopCond", vec![truth]));
+        let switch = |program: &mut Self, &merge: &usize| {
+            program.add(call, "Switch", vec![first(merge), condition])
+        };
+        let switches: Vec<usize> = merges.iter().map(|merge| switch(self, merge)).collect();
+        let arguments: Vec<Output> =
+            switches.iter().map(|&node| Output { node, index: 1 }).collect();
+        let results = self.call(call, &arguments, body, depth)?;
+        for (&merge, result) in merges.iter().zip(results) {
+            let next = self.add(call, "NextIteration", vec![result]);
+            self.nodes[merge].inputs.push(first(next));
+        }
+        let exit = |&switch: &usize| first(self.add(call, "Exit", vec![first(switch)]));
+        Ok(switches.iter().map(exit).collect())
+    }
+
+    /// True for an `If` whose condition is computed.
+    fn is_open_branch(&self, node: usize) -> bool {
+        matches!(self.nodes[node].op, "If" | "StatelessIf")
+            && self.operand(node, 0).is_some_and(|flag| truth(self, flag).is_none())
+    }
+
+    /// Writes an `If` as the operators that a condition of TensorFlow 1 is: a `Switch` before every
+    /// operand of its branches and a `Merge` behind every result. Gives what its results are.
+    fn fork(&mut self, call: usize, depth: usize) -> Result<Vec<Output>, Error> {
+        let branches = [self.function(call, "else_branch")?, self.function(call, "then_branch")?];
+        let operands = self.nodes[call].inputs.clone();
+        self.charge(4 * operands.len())?;
+        let Some((&condition, operands)) = operands.split_first() else { return Ok(Vec::new()) };
+        let switch =
+            |program: &mut Self, value: Output| program.add(call, "Switch", vec![value, condition]);
+        let switches: Vec<usize> = operands.iter().map(|&value| switch(self, value)).collect();
+        let mut results = Vec::new();
+        for (index, function) in branches.into_iter().enumerate() {
+            let arguments: Vec<Output> =
+                switches.iter().map(|&node| Output { node, index }).collect();
+            results.push(self.call(call, &arguments, function, depth)?);
+        }
+        let [otherwise, then] = results.as_slice() else { return Ok(Vec::new()) };
+        let pairs: Vec<Vec<Output>> =
+            otherwise.iter().zip(then).map(|(&a, &b)| vec![a, b]).collect();
+        self.charge(3 * pairs.len())?;
+        let merge = |pair: Vec<Output>| Output { node: self.add(call, "Merge", pair), index: 0 };
+        Ok(pairs.into_iter().map(merge).collect())
+    }
+
+    /// Adds an operator that stands for a part of a call.
+    fn add(&mut self, call: usize, op: &'static str, inputs: Vec<Output>) -> usize {
+        let name = self.nodes[call].name;
+        self.nodes.push(Node {
+            name,
+            op,
+            inputs,
+            attributes: None,
+            caller: Some(call),
+            results: None,
+        });
+        self.nodes.len() - 1
     }
 
     /// Puts a function's body in place of a call; gives what the call's results are in it.
     fn call(
         &mut self,
         call: usize,
-        skipped: usize,
+        arguments: &[Output],
         function: &'p Function,
         depth: usize,
     ) -> Result<Vec<Output>, Error> {
@@ -143,7 +240,7 @@ impl<'p> Program<'p> {
         let mut names = HashMap::new();
         for (index, argument) in signature.argument.iter().enumerate() {
             self.charge(2)?;
-            let input = self.nodes[call].inputs.get(skipped + index).copied();
+            let input = arguments.get(index).copied();
             let damaged =
                 || Error::Dangling { node: signature.name.clone(), input: argument.name.clone() };
             names.insert(argument.name.as_str(), self.nodes.len());
@@ -205,6 +302,8 @@ impl<'p> Program<'p> {
             }
             "Switch" => &["output_false", "output_true"],
             "Merge" => &["output", "value_index"],
+            "TensorArrayV3" => &["handle", "flow"],
+            "TensorListPopBack" => &["output_handle", "tensor"],
             "Unique" => &["y", "idx"],
             _ => &[],
         };
@@ -223,6 +322,14 @@ impl<'p> Program<'p> {
             output = *results.get(output.index)?;
         }
         Some(output)
+    }
+
+    /// The name of the loop that an `Enter` of TensorFlow 1 leads into.
+    pub(super) fn frame(&self, node: usize) -> Option<&[u8]> {
+        match self.attribute(node, "frame_name")? {
+            Content::Text(name) => Some(name),
+            _ => None,
+        }
     }
 
     /// Where an operand comes from.

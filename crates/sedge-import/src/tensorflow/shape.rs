@@ -237,10 +237,12 @@ pub(super) fn constant_like(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let value = op.operand(0)?;
     let n = i8::from(op.kind() == "OnesLike");
     let dtype = op.dtype(value).ok_or_else(|| Refusal::new("its element type is not known"))?;
+    let dims = op.dims(value).map(<[_]>::to_vec);
     let shape = op.apply("Shape", &[value]);
     let element = op.add_constant(Tensor::vector(vec![f32::from(n)]));
     let element = op.cast(element, dtype);
     let value = op.apply("Expand", &[element, shape]);
+    op.context.graph.value_mut(value).shape = dims;
     op.finish(value)
 }
 

@@ -254,6 +254,14 @@ pub(crate) const LIMITS: &[Limit] = &[
         holds: |graph, node| !resize::is_plain(graph, node),
     },
     Limit {
+        operators: &["Resize"],
+        what: "a picture without pixels cannot be resized",
+        holds: |graph, node| {
+            let shape = node.input(0).and_then(|id| graph.value(id).shape.as_ref());
+            shape.is_some_and(|dims| dims.iter().any(|dim| dim.fixed() == Some(0)))
+        },
+    },
+    Limit {
         operators: &["GridSample"],
         what: "only linear sampling with zeros around is supported",
         holds: |_, node| {

@@ -91,9 +91,8 @@ def cut_or_filled(lists):
     return tf.map_fn(one, lists)
 
 
-@case(boxes(1, 20), real(1, 20, 3))
-def suppressed_by_class(batch, scores):
-    """The end of a detector: suppression class by class for each picture, sorted, padded."""
+def suppressed(operands):
+    """The end of a detector for one picture: suppression class by class, sorted, padded."""
     most = 6
 
     def of_class(boxes, scores, number):
@@ -104,21 +103,40 @@ def suppressed_by_class(batch, scores):
         scores = tf.gather(scores, selected)
         return tf.gather(boxes, selected), scores, tf.zeros_like(scores) + number
 
-    def one(operands):
-        found = [of_class(operands[0], operands[1][:, number], number) for number in range(3)]
-        boxes, scores, classes = [tf.concat(list(parts), 0) for parts in zip(*found)]
-        scores, order = tf.nn.top_k(scores, tf.shape(scores)[0])
-        count = tf.minimum(most, tf.shape(scores)[0])
+    found = [of_class(operands[0], operands[1][:, number], number) for number in range(3)]
+    boxes, scores, classes = [tf.concat(list(parts), 0) for parts in zip(*found)]
+    scores, order = tf.nn.top_k(scores, tf.shape(scores)[0])
+    count = tf.minimum(most, tf.shape(scores)[0])
 
-        def padded(list):
-            list = tf.pad(list[:count], [[0, most - count]] + [[0, 0]] * (list.shape.rank - 1))
-            list.set_shape([most, *list.shape[1:]])
-            return list
+    def padded(list):
+        list = tf.pad(list[:count], [[0, most - count]] + [[0, 0]] * (list.shape.rank - 1))
+        list.set_shape([most, *list.shape[1:]])
+        return list
 
-        boxes, classes = tf.gather(boxes, order), tf.gather(classes, order)
-        return padded(boxes), padded(scores), padded(classes), tf.cast(count, tf.float32)
+    boxes, classes = tf.gather(boxes, order), tf.gather(classes, order)
+    return padded(boxes), padded(scores), padded(classes), tf.cast(count, tf.float32)
 
-    return tf.map_fn(one, (batch, scores), fn_output_signature=(tf.float32,) * 4)
+
+@case(boxes(1, 20), real(1, 20, 3))
+def suppressed_by_class(batch, scores):
+    return tf.map_fn(suppressed, (batch, scores), fn_output_signature=(tf.float32,) * 4)
+
+
+@case(RANDOM.randint(0, 256, (1, 45, 60, 3)).astype(np.uint8))
+def detector(pictures):
+    """A whole detector in the form of the Object Detection API: bytes in, its four outputs out."""
+    ready = lambda picture: tf.compat.v1.image.resize_bilinear(picture[None], [32, 32])[0] * (2 / 255) - 1
+    x = tf.map_fn(ready, tf.cast(pictures, tf.float32))
+    x = tf.nn.relu6(tf.nn.conv2d(x, real(3, 3, 3, 8) - 0.5, 4, "SAME"))
+    head = lambda width: tf.nn.conv2d(x, real(1, 1, 8, width) - 0.5, 1, "SAME")
+    places = (np.stack(np.meshgrid(*[np.arange(8)] * 2, indexing="ij"), -1).reshape(-1, 2) + 0.5) / 8
+    anchors = np.concatenate([places - 0.15, places + 0.15], 1).astype(F)
+    boxes = tf.clip_by_value(anchors + tf.reshape(head(4), [-1, 64, 4]) * 0.02, 0, 1)
+    scores = tf.sigmoid(tf.reshape(head(4), [-1, 64, 4]))[:, :, 1:]
+    boxes, scores, classes, count = tf.map_fn(
+        suppressed, (boxes, scores), fn_output_signature=(tf.float32,) * 4)
+    return (tf.identity(boxes, "detection_boxes"), tf.identity(scores, "detection_scores"),
+            tf.identity(classes + 1, "detection_classes"), tf.identity(count, "num_detections"))
 
 
 @case(real(2, 3), batch=False)

@@ -231,6 +231,7 @@ fn translate(
     };
     let mut facts = heads::head_facts(&graph);
     facts.extend(heads::input_facts(&graph));
+    facts.extend(interface::detector_facts(&graph));
     Ok((graph, facts))
 }
 

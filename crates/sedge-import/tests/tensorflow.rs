@@ -244,6 +244,26 @@ fn a_loop_is_written_out_as_often_as_it_runs() {
 }
 
 #[test]
+fn the_outputs_of_the_object_detection_api_are_understood() {
+    let names = ["detection_boxes", "detection_scores", "detection_classes", "num_detections"];
+    let nodes = |names: &[&str]| {
+        let output = |name: &&str| node(name, "Relu", &["x"], &[]);
+        [vec![placeholder("x")], names.iter().map(output).collect()].concat()
+    };
+    let facts = imported(&nodes(&names)).unwrap().facts;
+    let value = |key: &str| {
+        let fact = facts.iter().find(|fact| fact.key == key);
+        fact.map(|fact| fact.value.to_string()).unwrap_or_default()
+    };
+    assert_eq!(value("decoder.kind"), "\"tflite-detection\"");
+    assert_eq!(value("decoder.scores"), "\"detection_scores:0\"");
+    assert_eq!(value("decoder.count"), "\"num_detections:0\"");
+    assert_eq!(value("model.label_offset"), "1");
+    let fewer = imported(&nodes(&names[..3])).unwrap().facts;
+    assert!(!fewer.iter().any(|fact| fact.key.starts_with("decoder.")));
+}
+
+#[test]
 fn damaged_files_are_refused_without_a_panic() {
     let sound = model("resnet8-tensorflow/frozen.pb");
     for length in (0..sound.len()).step_by(997) {

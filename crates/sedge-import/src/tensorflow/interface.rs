@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
+use sedge_graph::Graph;
+
 use super::Error;
 use super::control::is_training_flag;
 use super::program::{Output, Program};
 use super::proto::{MetaGraph, ServingSignature};
+use crate::Fact;
 
 /// The signature that servers use.
 const DEFAULT_SIGNATURE: &str = "serving_default";
@@ -155,4 +158,37 @@ pub(super) fn choose(graphs: &[MetaGraph]) -> Result<(&MetaGraph, &ServingSignat
     let signature = named.or_else(|| useful().next().filter(|_| useful().count() == 1));
     let names = || graph.signature.keys().cloned().collect();
     Ok((graph, signature.ok_or_else(|| Error::Signatures(names()))?))
+}
+
+/// What the four outputs of TensorFlow's Object Detection API say, whose exporters always name them
+/// so: boxes relative to the picture, scores, classes counted from 1, and how many there are. Its
+/// pictures are RGB.
+///
+/// Source: `DetectionResultFields` in `object_detection/core/standard_fields.py`.
+pub(super) fn detector_facts(graph: &Graph) -> Vec<Fact> {
+    let output = |name: &str| {
+        let names = graph.outputs.iter().map(|&id| graph.value(id).name.as_str());
+        let is = |found: &&str| *found == name || found.strip_suffix(":0") == Some(name);
+        names.into_iter().find(is).map(str::to_owned)
+    };
+    let roles = [
+        ("boxes", "detection_boxes"),
+        ("classes", "detection_classes"),
+        ("scores", "detection_scores"),
+        ("count", "num_detections"),
+    ];
+    let found = roles.map(|(role, name)| output(name).map(|name| (role, name)));
+    let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let origin = "outputs are named as by TensorFlow's Object Detection API";
+    let mut facts = vec![
+        Fact::new("model.task", "object-detection", origin),
+        Fact::new("model.label_offset", 1, origin),
+        Fact::new("decoder.kind", "tflite-detection", origin),
+    ];
+    if let [_] = graph.inputs.as_slice() {
+        facts.push(Fact::new("input.0.color", "rgb", origin));
+    }
+    let named = |(role, name)| Fact::new(format!("decoder.{role}"), name, origin);
+    facts.extend(found.into_iter().map(named));
+    facts
 }

@@ -79,10 +79,14 @@ fn operators_without_a_translation_are_named() {
         ("made_up_operator", "made-up-operator (1)"),
         (
             "HASHTABLE_SIZE",
-            "HASHTABLE_SIZE (1). Hint: words become numbers before the model: export \
-          it behind its tables",
+            "HASHTABLE_SIZE (1). Hint: words become numbers before the model: export the part \
+             behind its tables",
         ),
-        ("WHILE", "WHILE (1). Hint: export the part before or behind them, or a model without"),
+        (
+            "WHILE",
+            "WHILE (1). Hint: export the part before or behind loops and conditions, or a model \
+             without them",
+        ),
     ] {
         let error = import(&Source::alone(case(&format!("refused/{file}")))).unwrap_err();
         assert!(matches!(error, ImportError::Tflite(tflite::Error::Unsupported(_))), "{error}");

@@ -1,4 +1,5 @@
-//! `docs/operators.md` says what the code says. `SEDGE_UPDATE_DOCS=1` writes it.
+//! The tables of operators in `docs/formats` say what the code says. `SEDGE_UPDATE_DOCS=1` writes
+//! them, between the marks of each page.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -6,52 +7,29 @@ use std::fmt::Write;
 use std::path::Path;
 
 use sedge_engine::How;
+use sedge_import::tflite::{Reason, Support};
 
-const HEAD: &str = "\
-# Operators
+/// Compares a page's table with what it should be, or writes it.
+fn page_has(page: &str, table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats").join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("<!-- operators -->\n").unwrap();
+    let (written, after) = rest.split_once("<!-- end -->").unwrap();
+    if std::env::var_os("SEDGE_UPDATE_DOCS").is_some() {
+        let text = format!("{before}<!-- operators -->\n\n{table}\n<!-- end -->{after}");
+        std::fs::write(path, text).unwrap();
+    } else {
+        assert!(
+            written.trim() == table.trim(),
+            "{page} is out of date: SEDGE_UPDATE_DOCS=1 writes it"
+        );
+    }
+}
 
-Written from the code by `SEDGE_UPDATE_DOCS=1 cargo test -p sedge-service --test operators_page`.
-
-What a model needs and Sedge lacks is said when the model is loaded, by the operator's name and
-place; nothing is left out or approximated in silence. Every operator below is compared with the
-original framework in `crates/sedge-service/tests/conformance`.
-
-";
-
-const TFLITE: &str = "\
-## TensorFlow Lite
-
-Built-in operators that are imported, in floats, with 8-bit weights alone, and quantised to 8 bits
-where TensorFlow Lite has that. Of custom operators there is `TFLite_Detection_PostProcess`.
-
-";
-
-const TENSORFLOW: &str = "
-## TensorFlow
-
-Operators of frozen graphs and saved models that are imported ([tensorflow.md](formats/tensorflow.md)).
-Variables are constants; functions are put in place of `PartitionedCall`, `StatefulPartitionedCall`
-and of `If` and `StatelessIf` whose condition the file fixes.
-
-";
-
-const ONNX: &str = "
-## ONNX in the embedded engine
-
-Models of operator set 7 and newer. `Constant`, `Dropout`, `Scatter` and `Upsample` become others
-while a model is read; so do the operators of older sets where their meaning changed. Weights of 4
-bits are read into 8. Computation is in 32-bit floats (also for models in 16 and 64 bits), 32-bit
-integers (also for 64 bits) and 8-bit integers. `NaN` is not carried through `Relu`.
-
-| operator | computed in | refused |
-|---|---|---|
-";
-
-const TAIL: &str = "
-Operators that are not in the table are refused; `--engine onnxruntime` has them all. Forms that
-need a picture of known size run where the request brings it too, at the price of a preparation
-for each new size.
-";
+fn code(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
 
 fn by_letter(names: impl Iterator<Item = &'static str>) -> String {
     let mut by_letter: BTreeMap<char, Vec<&str>> = BTreeMap::new();
@@ -61,18 +39,45 @@ fn by_letter(names: impl Iterator<Item = &'static str>) -> String {
     let mut list = String::new();
     for names in by_letter.values_mut() {
         names.sort_unstable();
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        writeln!(list, "- {}", names.join(", ")).unwrap();
+        writeln!(list, "- {}", code(names)).unwrap();
     }
     list
 }
 
-fn page() -> String {
-    let mut page = HEAD.to_owned() + TFLITE;
-    page += &by_letter(sedge_import::tflite::supported_operators());
-    page += TENSORFLOW;
-    page += &by_letter(sedge_import::tensorflow::supported_operators());
-    page += ONNX;
+#[test]
+fn the_page_of_tensorflow_lite_has_every_operator_of_the_schema() {
+    let mut operators: Vec<(&str, Support)> = sedge_import::tflite::operators().collect();
+    operators.sort_unstable_by_key(|(name, _)| name.to_lowercase());
+    let mut table =
+        String::from("| operator | in its own types | quantised to 8 bits |\n|---|---|---|\n");
+    for (name, support) in &operators {
+        let marks = match support {
+            Support::Plain => "yes |",
+            Support::Quantized => "yes | yes",
+            Support::Refused(_) => continue,
+        };
+        writeln!(table, "| `{name}` | {marks} |").unwrap();
+    }
+    table +=
+        "\nRefused by name, with what to do:\n\n| why | operators | the way on |\n|---|---|---|\n";
+    for reason in Reason::ALL {
+        let refused = |(name, support): &(&'static str, Support)| {
+            (*support == Support::Refused(reason)).then_some(*name)
+        };
+        let names: Vec<&str> = operators.iter().filter_map(refused).collect();
+        writeln!(table, "| {} | {} | {} |", reason.what(), code(&names), reason.hint()).unwrap();
+    }
+    page_has("tflite.md", &table);
+}
+
+#[test]
+fn the_page_of_tensorflow_lists_the_operators_that_the_code_has() {
+    page_has("tensorflow.md", &by_letter(sedge_import::tensorflow::supported_operators()));
+}
+
+#[test]
+fn the_page_of_onnx_says_what_the_embedded_engine_computes() {
+    let mut table = String::from("| operator | computed in | refused |\n|---|---|---|\n");
     for operator in sedge_engine::operators() {
         let how = match operator.how {
             How::Rten => "rten",
@@ -81,51 +86,22 @@ fn page() -> String {
             How::Integers => "integers",
         };
         let refused = operator.refused.join("; ");
-        writeln!(page, "| `{}` | {how} | {refused} |", operator.name).unwrap();
+        writeln!(table, "| `{}` | {how} | {refused} |", operator.name).unwrap();
     }
-    page + TAIL
-}
-
-#[test]
-fn the_page_of_operators_is_what_the_code_has() {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md"));
-    let page = page();
-    if std::env::var_os("SEDGE_UPDATE_DOCS").is_some() {
-        std::fs::write(path, &page).unwrap();
-    }
-    let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(written == page, "docs/operators.md is out of date: SEDGE_UPDATE_DOCS=1 writes it");
-}
-
-/// The operators of MXNet, a row for all names of one.
-fn mxnet_table() -> String {
-    let mut rows: Vec<Vec<&str>> =
-        sedge_import::mxnet::operator_names().map(<[_]>::to_vec).collect();
-    rows.sort_unstable_by_key(|names| names[0].trim_start_matches('_').to_lowercase());
-    let mut table = String::from("\n| operator | other names |\n|---|---|\n");
-    for names in rows {
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        writeln!(table, "| {} | {} |", names[0], names[1..].join(", ")).unwrap();
-    }
-    table + "\n"
+    page_has("onnx.md", &table);
 }
 
 #[test]
 fn the_page_of_mxnet_lists_the_operators_that_the_code_has() {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats/mxnet.md"));
-    let page = std::fs::read_to_string(path).unwrap();
-    let (before, rest) = page.split_once("<!-- operators -->\n").unwrap();
-    let (written, after) = rest.split_once("<!-- end -->").unwrap();
-    let table = mxnet_table();
-    if std::env::var_os("SEDGE_UPDATE_DOCS").is_some() {
-        let page = format!("{before}<!-- operators -->\n{table}<!-- end -->{after}");
-        std::fs::write(path, page).unwrap();
-    } else {
-        assert!(
-            written == table,
-            "docs/formats/mxnet.md is out of date: SEDGE_UPDATE_DOCS=1 writes it"
-        );
+    let mut rows: Vec<Vec<&str>> =
+        sedge_import::mxnet::operator_names().map(<[_]>::to_vec).collect();
+    rows.sort_unstable_by_key(|names| names[0].trim_start_matches('_').to_lowercase());
+    // A row for all names of one operator.
+    let mut table = String::from("| operator | other names |\n|---|---|\n");
+    for names in rows {
+        writeln!(table, "| `{}` | {} |", names[0], code(&names[1..])).unwrap();
     }
+    page_has("mxnet.md", &table);
 }
 
 #[test]

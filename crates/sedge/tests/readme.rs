@@ -1,4 +1,5 @@
-//! Every `console` block of the README is run, and must print what the README shows.
+//! Every `console` block of the README and of the formats' pages is run, and must print what the page
+//! shows.
 //!
 //! With `SEDGE_UPDATE_README=1` the outputs are written instead of compared.
 #![allow(clippy::unwrap_used)]
@@ -8,38 +9,54 @@ use std::process::{Command, Stdio};
 
 const FROM_SOURCE: &str = "cargo run --release --quiet -- ";
 
+/// A page whose commands are run, and how many it has at least.
+const PAGES: [(&str, usize); 5] = [
+    ("README.md", 5),
+    ("docs/formats/mxnet.md", 2),
+    ("docs/formats/onnx.md", 3),
+    ("docs/formats/tensorflow.md", 3),
+    ("docs/formats/tflite.md", 5),
+];
+
 #[test]
-fn the_readme_shows_what_its_commands_print() {
+fn pages_show_what_their_commands_print() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
-    let path = root.join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
     let drawings = tempfile::tempdir().unwrap();
-    let mut written = String::new();
-    let mut block: Option<String> = None;
-    let mut commands = 0;
-    for line in readme.lines() {
-        match (&mut block, line) {
-            (None, "```console") => block = Some(String::new()),
-            (Some(_), "```") => block = None,
-            (Some(_), shown) if !shown.starts_with("$ ") => continue,
-            _ => {}
+    for (page, least) in PAGES {
+        let shown = std::fs::read_to_string(root.join(page)).unwrap();
+        let (written, commands) = rewritten(&shown, &root, drawings.path());
+        if std::env::var_os("SEDGE_UPDATE_README").is_some() {
+            std::fs::write(root.join(page), &written).unwrap();
+            continue;
         }
-        written.push_str(line);
-        written.push('\n');
-        if let (Some(_), Some(command)) = (&block, line.strip_prefix("$ ")) {
-            commands += 1;
-            written.push_str(&run(command, &root, drawings.path()));
-        }
+        assert!(commands >= least, "{page}: only {commands} commands were found");
+        assert!(shown == written, "{page} is out of date; it should be:\n{written}");
     }
     let drawn = std::fs::read(drawings.path().join("out/pets.png")).unwrap();
     let shown = std::fs::read(root.join("docs/pets.png")).unwrap();
     assert!(drawn == shown, "docs/pets.png is not what the README's command draws");
-    if std::env::var_os("SEDGE_UPDATE_README").is_some() {
-        std::fs::write(&path, &written).unwrap();
-        return;
+}
+
+/// The page with what its commands print now, and how many there are.
+fn rewritten(page: &str, root: &Path, drawings: &Path) -> (String, usize) {
+    let mut written = String::new();
+    let mut in_block = false;
+    let mut commands = 0;
+    for line in page.lines() {
+        match (in_block, line) {
+            (false, "```console") => in_block = true,
+            (true, "```") => in_block = false,
+            (true, shown) if !shown.starts_with("$ ") => continue,
+            _ => {}
+        }
+        written.push_str(line);
+        written.push('\n');
+        if let (true, Some(command)) = (in_block, line.strip_prefix("$ ")) {
+            commands += 1;
+            written.push_str(&run(command, root, drawings));
+        }
     }
-    assert!(commands >= 5, "only {commands} commands were found");
-    assert!(readme == written, "README.md is out of date; it should be:\n{written}");
+    (written, commands)
 }
 
 /// Standard output and standard error of one command, in this order.
@@ -49,7 +66,7 @@ fn run(command: &str, root: &Path, drawings: &Path) -> String {
     // Drawings go to a place of the test's own.
     let own = drawings.join("out");
     let place = |word: &str| if word == "out" { own.clone() } else { PathBuf::from(word) };
-    // The README shows what a terminal shows.
+    // Pages show what a terminal shows.
     let inference = arguments.starts_with("infer ") && !arguments.contains("--format");
     let terminal: &[&str] = if inference { &["--format", "table"] } else { &[] };
     let output = Command::new(env!("CARGO_BIN_EXE_sedge"))
@@ -64,7 +81,7 @@ fn run(command: &str, root: &Path, drawings: &Path) -> String {
     steady(&(text(&output.stdout) + &text(&output.stderr)))
 }
 
-/// Times differ from run to run; the README shows dots in their place.
+/// Times differ from run to run; pages show dots in their place.
 fn steady(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {

@@ -46,12 +46,16 @@ impl Reason {
     /// What the model's owner can do.
     pub fn hint(self) -> &'static str {
         match self {
-            Reason::Control => "export the part before or behind them, or a model without",
+            Reason::Control => {
+                "export the part before or behind loops and conditions, or a model without them"
+            }
             Reason::Recurrent => {
                 "the model keeps variables from one step to the next, which a service has none of; \
                  export it with its state as inputs and outputs"
             }
-            Reason::Words => "words become numbers before the model: export it behind its tables",
+            Reason::Words => {
+                "words become numbers before the model: export the part behind its tables"
+            }
             Reason::Random => "export the model for inference, without sampling and dropout",
             Reason::Complex | Reason::Volumes | Reason::Unwritten => {
                 "export the model as ONNX and run it with --engine onnxruntime"

@@ -35,7 +35,7 @@ const ONNXRUNTIME: &[Excuse] = &[
     Excuse { reason: FLOAT_ORDER, cases: &["tflite_ultraface_rfb320/face from the tensor"] },
 ];
 
-/// Cases of `onnx_ops.zip` that the embedded engine refuses while loading; docs/operators.md says
+/// Cases of `onnx_ops.zip` that the embedded engine refuses while loading; docs/formats/onnx.md says
 /// why.
 pub(crate) const REFUSED_OPERATORS: &[&str] = &[
     "affinegrid",

@@ -43,7 +43,7 @@ pub fn spell_out(graph: &mut Graph) -> usize {
     let search = Search::new(&source);
     let mut out = source.clone();
     out.nodes.clear();
-    let mut writer = Writer { source: &source, out, bytes: HashMap::new() };
+    let mut writer = Writer { source: &source, out, bytes: HashMap::new(), checked: 0 };
     let mut count = 0;
     for node in &source.nodes {
         let found = search.find(node);
@@ -58,6 +58,7 @@ pub fn spell_out(graph: &mut Graph) -> usize {
     if out.sort().is_err() {
         return 0;
     }
+    shapes::infer(&mut out);
     *graph = out;
     count
 }
@@ -70,6 +71,8 @@ struct Writer<'g> {
     out: Graph,
     /// For values of bytes those that hold them unsigned: sign bits flipped where they have one.
     bytes: HashMap<ValueId, ValueId>,
+    /// Sums that were checked for all pairs of bytes.
+    checked: usize,
 }
 
 impl Writer<'_> {

@@ -63,7 +63,7 @@ impl Engine for Native {
         };
         let (inputs, _) = TensorInfo::of_graph(&graph);
         let is_open = |info: &TensorInfo| info.shape.iter().any(|dim| dim.fixed().is_none());
-        if graph.nodes.iter().any(own) {
+        if graph.nodes.iter().any(own) || host::doubles::known(&graph) {
             return plan_for(graph, options);
         }
         if !inputs.iter().any(is_open) {

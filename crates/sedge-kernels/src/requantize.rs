@@ -80,6 +80,14 @@ enum Tables {
     },
 }
 
+/// A sum in steps of the result.
+#[inline(always)]
+fn scaled(sum: i32, [mantissa, left, right, half, away]: [i32; 5]) -> i32 {
+    let high = high_product(sum << left, mantissa);
+    let tie = (high >> 31) & away;
+    high.wrapping_add(tie).wrapping_add(half) >> right
+}
+
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
@@ -175,14 +183,22 @@ impl Requantize {
         Some(FixedPoint { factor, bits: right as u32, away: away[channel] != 0 })
     }
 
-    /// The byte of one sum. For a few: [`crate::Convolution`] and others turn 16 at a time.
+    /// The byte of one sum. [`crate::Convolution`] and others turn 16 at a time.
     ///
     /// # Panics
     /// When there is no such channel.
     pub fn byte(&self, sum: i32, channel: usize) -> u8 {
-        let mut sums = [0; LANES];
-        sums[channel % LANES] = sum;
-        self.portable(&sums, channel / LANES * LANES)[channel % LANES]
+        match &self.tables {
+            Tables::Fixed { mantissa, left, right, half, away } => {
+                let of = [mantissa, left, right, half, away].map(|table| table[channel]);
+                scaled(sum, of).wrapping_add(self.zero).clamp(self.low, self.high) as u8
+            }
+            Tables::Float { .. } => {
+                let mut sums = [0; LANES];
+                sums[channel % LANES] = sum;
+                self.portable(&sums, channel / LANES * LANES)[channel % LANES]
+            }
+        }
     }
 
     /// Lanes of the tables.
@@ -230,9 +246,8 @@ impl Requantize {
             Tables::Fixed { mantissa, left, right, half, away } => {
                 for (i, byte) in bytes.iter_mut().enumerate() {
                     let at = lane + i;
-                    let high = high_product(sums[i] << left[at], mantissa[at]);
-                    let tie = (high >> 31) & away[at];
-                    let value = high.wrapping_add(tie).wrapping_add(half[at]) >> right[at];
+                    let of = [mantissa[at], left[at], right[at], half[at], away[at]];
+                    let value = scaled(sums[i], of);
                     *byte = value.wrapping_add(self.zero).clamp(self.low, self.high) as u8;
                 }
             }

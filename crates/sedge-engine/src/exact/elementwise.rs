@@ -10,6 +10,9 @@ use super::requantize::Channels;
 /// Room for the roundings of a formula in doubles of numbers of steps, which are some hundreds.
 const ROOM: f64 = 1e-10;
 
+/// Sums of a graph that are checked for all pairs of bytes, which takes about a millisecond.
+const MOST_CHECKED: usize = 4096;
+
 /// `floor(left * byte + right * byte + nudge * sign + offset)`, limited to bytes.
 struct Sum {
     factors: [f64; 2],
@@ -56,14 +59,15 @@ impl Writer<'_> {
             let product = self.pair("Mul", a, b);
             return self.requantize(product, requantize, None, Channels::Last);
         }
-        if let Some(sum) = sum(&binary, arithmetic, (of_left, of_right), to, limits) {
+        self.checked += 1;
+        let formula =
+            (self.checked <= MOST_CHECKED).then(|| sum(&binary, arithmetic, meanings, to, limits));
+        if let Some(sum) = formula.flatten() {
             return Some(self.sum(&sum, operands, limits));
         }
         let (shares, requantize) = binary.shares()?;
-        let [a, b] = [(operands[0], shares[0]), (operands[1], shares[1])].map(|(bytes, shares)| {
-            let shares = Tensor::vector(shares.iter().map(|&share| f64::from(share)).collect());
-            self.choose(bytes, shares)
-        });
+        let [a, b] = [(operands[0], shares[0]), (operands[1], shares[1])]
+            .map(|(bytes, shares)| self.choose(bytes, Tensor::vector(shares.to_vec())));
         let sums = self.pair("Add", a, b);
         self.requantize(sums, requantize, None, Channels::Last)
     }

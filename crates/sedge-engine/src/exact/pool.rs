@@ -59,8 +59,8 @@ impl Writer<'_> {
             [1, 2] => (size(1)?.checked_mul(size(2)?)?, size(3)?),
             _ => return None,
         };
-        // Sums of bytes must fit their integers.
-        if !(1..=1 << 22).contains(&pixels) {
+        // Sums of bytes must fit their integers; a shape may state any number of channels.
+        if !(1..=1 << 22).contains(&pixels) || !(1..=1 << 20).contains(&channels) {
             return None;
         }
         let along = match (axes[0], keeps_dimensions) {

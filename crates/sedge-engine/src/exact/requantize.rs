@@ -47,7 +47,7 @@ impl Formula {
         let bias = |channel: usize| bias.map_or(0, |bias| bias[channel]);
         let offset = |(channel, of): (usize, &FixedPoint)| {
             // Halfway to the next product, so that a tie is no matter of the last bit.
-            let half = 0.5 + 0.5 / exp2(31 + of.bits);
+            let half = 0.5 + lowest_bit(of.factor).min(0.5 / exp2(of.bits)) / 2.0;
             let tie = if is_nudged(of) { 0.0 } else { tie(of) };
             f64::from(bias(channel)) * of.factor + f64::from(zero) + tie + half
         };
@@ -108,6 +108,12 @@ impl Formula {
             above && below
         })
     }
+}
+
+/// What a number that is not 0 is a multiple of: its lowest bit that is set.
+fn lowest_bit(x: f64) -> f64 {
+    let fraction = x.to_bits() & ((1 << 52) - 1) | 1 << 52;
+    x / fraction as f64 * (1u64 << fraction.trailing_zeros()) as f64
 }
 
 fn exp2(bits: u32) -> f64 {
@@ -175,4 +181,72 @@ fn along(list: &[f64], channels: Channels) -> Option<Tensor> {
         shape.extend(std::iter::repeat_n(1, rank.checked_sub(2)?));
     }
     Tensor::new(shape, list.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use sedge_kernels::{Level, Rounding};
+
+    use super::*;
+
+    /// Numbers in `[0, 1)`, the same in every run.
+    fn random() -> impl FnMut() -> f64 {
+        let mut state = 1u64;
+        move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        }
+    }
+
+    #[test]
+    fn doubles_give_the_bytes_of_both_roundings() {
+        let mut random = random();
+        let mut written = 0;
+        for round in 0..300 {
+            let channels = 1 + round % 19;
+            let factor = |random: &mut dyn FnMut() -> f64| match round % 5 {
+                // Powers of two, whose ties are everywhere.
+                0 => (-(random() * 16.0).floor()).exp2(),
+                1 => random() * 4.0,
+                _ => 0.5f64.powf(2.0 + 12.0 * random()),
+            };
+            let factors: Vec<f64> = (0..channels).map(|_| factor(&mut random)).collect();
+            let rounding = [
+                Rounding::FixedUp,
+                Rounding::FixedAway,
+                Rounding::FixedUpByEight,
+                Rounding::FixedUpBySixteen,
+            ][round % 4];
+            let zero = (random() * 256.0) as u8;
+            let limits = if round % 3 == 0 { (zero, 255) } else { (0, 250) };
+            let requantize =
+                Requantize::new(Level::Portable, rounding, channels, &factors, zero, limits);
+            let bias: Vec<i32> =
+                factors.iter().map(|f| ((random() - 0.5) * 200.0 / f) as i32).collect();
+            for bias in [None, Some(bias.as_slice())] {
+                let Some(formula) = Formula::new(&requantize, bias) else {
+                    // Signs are those of whole sums.
+                    assert!(bias.is_some(), "{rounding:?} {factors:?}");
+                    continue;
+                };
+                written += 1;
+                for channel in 0..channels {
+                    let at = |list: &[f64]| list[channel.min(list.len() - 1)];
+                    let bias = bias.map_or(0, |bias| bias[channel]);
+                    for _ in 0..2000 {
+                        let steps = (random() - 0.5) * 600.0;
+                        let sum = (steps / factors[channel]) as i32;
+                        let nudge = formula.nudges.as_ref().map_or(0.0, |nudges| at(nudges));
+                        let value = f64::from(sum) * at(&formula.factors)
+                            + nudge * f64::from(sum.signum())
+                            + at(&formula.offsets);
+                        let byte = value.clamp(limits.0.into(), limits.1.into()) as u8;
+                        let want = requantize.byte(sum + bias, channel);
+                        assert_eq!(byte, want, "{rounding:?} {sum} {bias} {}", factors[channel]);
+                    }
+                }
+            }
+        }
+        assert!(written > 400, "only {written} formulas hold");
+    }
 }

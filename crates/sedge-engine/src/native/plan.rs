@@ -8,7 +8,7 @@ use sedge_graph::{Graph, ValueId};
 use sedge_kernels::Level;
 use sedge_tensor::Tensor;
 
-use super::host::{self, Host};
+use super::host::{self, Host, doubles};
 use super::lower::Builder;
 use super::segment;
 use super::step::{Kernel, Plan, Step};
@@ -102,11 +102,13 @@ fn attempt(
     load: LoadSection<'_>,
 ) -> Result<Plan, Failure> {
     let search = Search::new(graph);
+    let doubles = doubles::known(graph);
     let item = |(index, node)| {
         if excluded.contains(&index) {
             return Item::Section;
         }
-        let host = || host::read(graph, node).map(Item::Host);
+        let in_doubles = || doubles::read(graph, node).filter(|_| doubles);
+        let host = || host::read(graph, node).or_else(in_doubles).map(Item::Host);
         search.find(node).map(Item::Kernel).or_else(host).unwrap_or(Item::Section)
     };
     let items: Vec<Item> = graph.nodes.iter().enumerate().map(item).collect();

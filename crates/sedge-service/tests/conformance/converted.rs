@@ -11,8 +11,7 @@ use crate::case::Case;
 /// The ONNX file that a case's model was converted into, once per run; with its integer operators
 /// written out, or between quantise and dequantise nodes.
 pub(crate) fn path(case: &Case, testdata: &Path, exact: bool) -> PathBuf {
-    // Each program has one of both forms.
-    static CONVERTED: Mutex<Option<HashMap<PathBuf, PathBuf>>> = Mutex::new(None);
+    static CONVERTED: Mutex<Option<HashMap<(PathBuf, bool), PathBuf>>> = Mutex::new(None);
     let package = case.package(testdata);
     let mut converted = CONVERTED.lock().unwrap();
     let files = converted.get_or_insert_default();
@@ -31,5 +30,5 @@ pub(crate) fn path(case: &Case, testdata: &Path, exact: bool) -> PathBuf {
         assert!(converted.foreign.is_empty(), "{name} has {:?}", converted.foreign);
         target
     };
-    files.entry(package.clone()).or_insert_with(convert).clone()
+    files.entry((package.clone(), exact)).or_insert_with(convert).clone()
 }

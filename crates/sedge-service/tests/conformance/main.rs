@@ -58,13 +58,21 @@ fn onnxruntime_equals_the_original_frameworks() {
     run("onnxruntime", REQUIRED);
 }
 
-#[test]
-fn the_embedded_engine_answers_the_same_for_what_was_converted() {
+fn run_converted(exact: bool) {
     let registry = Registry::new(None);
-    judge("engine auto, models converted to ONNX", "auto", REQUIRED, |case| {
-        let path = |case: &Case| converted::path(case, testdata(), false);
-        case.run(&registry, "auto", path, testdata())
-    });
+    let path = |case: &Case| converted::path(case, testdata(), exact);
+    let title = format!("engine auto, models converted to ONNX, exact: {exact}");
+    judge(&title, "auto", REQUIRED, |case| case.run(&registry, "auto", path, testdata()));
+}
+
+#[test]
+fn the_embedded_engine_answers_the_same_for_converted_files() {
+    run_converted(true);
+}
+
+#[test]
+fn the_embedded_engine_answers_the_same_for_the_models_of_converted_packages() {
+    run_converted(false);
 }
 
 fn run_operators(engine: &str) {

@@ -1,18 +1,56 @@
 //! Integer products and convolutions where rten loses the zero points.
 
-use sedge_graph::{Graph, Node, ValueId};
+use sedge_graph::{Graph, Node, Value, ValueId};
 use sedge_tensor::{DType, Tensor};
 
 use super::{dtype, rank};
 
-/// Padding of an integer convolution counts as the zero point; rten pads with another number.
+/// Pictures of one request that are convolved one by one.
+const MOST_PICTURES: usize = 1 << 10;
+
+/// Padding of an integer convolution counts as the zero point; rten pads with another number. Of
+/// several pictures it convolves only the first rightly.
 pub(super) fn convolution(graph: &mut Graph, node: &Node) -> Option<()> {
     let (x, y) = (node.input(0)?, node.output(0)?);
     let pads = node.ints("pads").unwrap_or_default();
     let axes = rank(graph, x)?.checked_sub(2)?;
-    if pads.iter().all(|&amount| amount == 0) || pads.len() != 2 * axes {
+    let shape = graph.value(x).fixed_shape();
+    let pictures = shape.and_then(|shape| shape.first().copied()).unwrap_or(1);
+    let is_padded = pads.iter().any(|&amount| amount != 0) && pads.len() == 2 * axes;
+    if !is_padded && !(2..=MOST_PICTURES).contains(&pictures) {
         return None;
     }
+    let mut inner = node.clone();
+    if is_padded {
+        inner.inputs[0] = Some(padded(graph, node, x, pads)?);
+        inner.attributes.insert("pads".into(), vec![0i64; 2 * axes].into());
+    }
+    if !(2..=MOST_PICTURES).contains(&pictures) {
+        inner.outputs = vec![Some(y)];
+        graph.nodes.push(inner);
+        return Some(());
+    }
+    let mut parts = Vec::new();
+    for picture in 0..pictures as i64 {
+        let slice = graph.node("Slice").input(inner.inputs[0]?);
+        let slice = slice.ints(&[picture]).ints(&[picture + 1]).ints(&[0]).output("picture");
+        let sums = Value { name: "sums".into(), dtype: Some(DType::I32), ..Value::default() };
+        let sums = graph.add_value(sums);
+        let mut one = Node { outputs: vec![Some(sums)], ..inner.clone() };
+        one.inputs[0] = Some(slice);
+        graph.nodes.push(one);
+        parts.push(sums);
+    }
+    let mut joined = graph.node("Concat").attribute("axis", 0i64);
+    for part in parts {
+        joined = joined.input(part);
+    }
+    joined.output_to(y);
+    Some(())
+}
+
+/// The input with its padding written out.
+fn padded(graph: &mut Graph, node: &Node, x: ValueId, pads: &[i64]) -> Option<ValueId> {
     let zero = match node.input(2) {
         Some(zero) => zero,
         None => {
@@ -23,21 +61,9 @@ pub(super) fn convolution(graph: &mut Graph, node: &Node) -> Option<()> {
             graph.add_constant("zero", zero)
         }
     };
-    let all: Vec<i64> =
-        [&[0, 0], &pads[..axes], &[0, 0], &pads[axes..]].iter().flat_map(|p| p.to_vec()).collect();
-    let padded = graph.node("Pad").input(x).ints(&all).input(zero).output("padded");
-    let mut inner = node.clone();
-    inner.inputs[0] = Some(padded);
-    inner.attributes.insert("pads".into(), vec![0i64; 2 * axes].into());
-    let mut builder = graph.node("ConvInteger").named(&node.name);
-    for &operand in &inner.inputs {
-        builder = builder.optional(operand);
-    }
-    for (name, value) in inner.attributes {
-        builder = builder.attribute(&name, value);
-    }
-    builder.output_to(y);
-    Some(())
+    let (before, after) = pads.split_at(pads.len() / 2);
+    let all: Vec<i64> = [&[0, 0], before, &[0, 0], after].concat();
+    Some(graph.node("Pad").input(x).ints(&all).input(zero).output("padded"))
 }
 
 /// Zero points of one element are scalars; rten takes a vector for one element each.

@@ -113,3 +113,61 @@ fn folded_graphs_answer_as_before() {
         assert!(greatest > 0.0 && off <= 2e-6 * greatest, "{linear}: off by {off} of {greatest}");
     }
 }
+
+/// What exporters spell out: zeros around a convolution, then an activation in several operators.
+fn spelled_out(activation: &str, numbers: &mut Numbers) -> Graph {
+    let mut graph = Graph::new(activation);
+    let dims = [1, 4, 7, 5].map(Dim::Fixed).to_vec();
+    let input =
+        Value { name: "x".into(), dtype: Some(DType::F32), shape: Some(dims), ..Value::default() };
+    let x = graph.add_value(input);
+    graph.inputs.push(x);
+    let wide = graph.node("Pad").input(x).ints(&[0, 0, 0, 1, 0, 0, 2, 1]).output("wide");
+    let weight = numbers.tensor(&[6, 4, 3, 3]);
+    let node = graph.node("Conv").input(wide).constant(weight).attribute("strides", vec![2i64, 2]);
+    let x = node.output("c");
+    let gate = |graph: &mut Graph| {
+        let sum = graph.node("Add").input(x).scalar(3.0).output("sum");
+        let least = graph.node("Max").input(sum).scalar(0.0).output("least");
+        graph.node("Min").input(least).scalar(6.0).output("gate")
+    };
+    let y = match activation {
+        "limits" => {
+            let least = graph.node("Relu").input(x).output("least");
+            graph.node("Clip").input(least).scalar(-1.0).scalar(1.5).output("y")
+        }
+        "gate" => {
+            let gate = gate(&mut graph);
+            graph.node("Div").input(gate).scalar(6.0).output("y")
+        }
+        "swish" => {
+            let gate = gate(&mut graph);
+            let sixth = graph.node("Mul").input(gate).scalar(1.0 / 6.0).output("sixth");
+            graph.node("Mul").input(x).input(sixth).output("y")
+        }
+        _ => {
+            let gate = gate(&mut graph);
+            let product = graph.node("Mul").input(gate).input(x).output("product");
+            graph.node("Div").input(product).scalar(6.0).output("y")
+        }
+    };
+    graph.outputs.push(y);
+    graph
+}
+
+#[test]
+fn fused_graphs_answer_as_before() {
+    let mut numbers = Numbers(88_172_645);
+    for activation in ["limits", "gate", "swish", "swish divided last"] {
+        let graph = spelled_out(activation, &mut numbers);
+        let mut rewritten = graph.clone();
+        passes::simplify(&mut rewritten).unwrap();
+        assert_eq!(rewritten.nodes.len(), 2, "{activation}: a convolution and its activation");
+        let input = numbers.tensor(&[1, 4, 7, 5]);
+        let (want, got) = (answer(graph, &input), answer(rewritten, &input));
+        assert_eq!(got.shape(), want.shape());
+        let (want, got) = (want.to_f32().unwrap(), got.to_f32().unwrap());
+        let off = got.iter().zip(want.iter()).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(want.iter().any(|x| *x > 0.5) && off <= 1e-6, "{activation}: off by {off}");
+    }
+}

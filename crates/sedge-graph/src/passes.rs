@@ -10,6 +10,7 @@ mod expand;
 mod greedy;
 mod layout;
 mod multibox;
+mod patterns;
 mod qlinear;
 
 pub use affine::fold_affine;
@@ -20,13 +21,15 @@ pub use expand::{
     ExpandError, expand, expand_quantized, is_fused_integer, remaining_custom_operators,
 };
 pub use layout::{Transposed, sink_transposes};
+pub use patterns::fuse_patterns;
 pub use qlinear::FUSED_INTEGERS;
 
 use crate::{Graph, GraphError, shapes};
 
 /// The rewrites every imported graph goes through before an engine sees it: shape arithmetic is
-/// folded, transposes of layout conversion cancel, constants are computed, scales and shifts of
-/// channels go into the weights before them, what nobody reads is gone.
+/// folded, transposes of layout conversion cancel, constants are computed, what is spelled
+/// out in several operators becomes one, scales and shifts of channels go into the weights before
+/// them, what nobody reads is gone.
 pub fn simplify(graph: &mut Graph) -> Result<(), GraphError> {
     graph.sort()?;
     shapes::fold(graph);
@@ -34,6 +37,7 @@ pub fn simplify(graph: &mut Graph) -> Result<(), GraphError> {
     sink_transposes(graph);
     fold_constants(graph);
     clean(graph);
+    fuse_patterns(graph);
     fold_affine(graph);
     clean(graph);
     graph.sort()?;

@@ -45,6 +45,10 @@ pub(crate) fn describe(mut package: Package) {
     let counted = statistics(&graph);
     prepare(&graph);
     if is_small(&graph, &counted) {
+        let mut spelled = graph.clone();
+        if sedge_engine::spell_out(&mut spelled) > 0 {
+            load(spelled);
+        }
         load(graph);
     }
 }
@@ -60,6 +64,7 @@ fn prepare(graph: &Graph) {
         }
         Err(error) => drop(error.to_string()),
     }
+    sedge_engine::spell_out(&mut graph.clone());
     let mut quantized = graph.clone();
     if passes::expand_quantized(&mut quantized).is_ok() {
         shapes::infer(&mut quantized);

@@ -158,10 +158,12 @@ impl Mean {
             Requantize::of_multipliers(level, rounding, channels, &[factor], 0, (0, 255))
         };
         if keeps_dimensions {
-            let bias = to.raw_zero() - (f64::from(from.raw_zero()) * ratio).round() as i32;
+            let zeros = (f64::from(from.raw_zero()) * ratio).round() as i32;
+            let bias = to.raw_zero().saturating_sub(zeros);
             let shift = if to.signed { 128 } else { 0 };
             let factor = Multiplier::new(ratio / f64::from(count));
-            let requantize = new(Rounding::FixedUpBySixteen, factor).with_offset(bias + shift);
+            let requantize =
+                new(Rounding::FixedUpBySixteen, factor).with_offset(bias.saturating_add(shift));
             let start = if from.signed { -128 * count } else { 0 };
             return Self { requantize, start, pixels };
         }
@@ -192,6 +194,26 @@ impl Mean {
                 let lane = block * LANES % self.requantize.period();
                 let bytes = self.requantize.block(&sums, lane);
                 output.copy_from_slice(&bytes[..output.len()]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_that_are_far_apart_overflow_nowhere() {
+        let of = |scale: f32, zero: u8, signed: bool| Affine { scale, zero, signed };
+        for (from, to) in [
+            (of(1e30, 255, false), of(1e-30, 0, true)),
+            (of(1e30, 0, true), of(1e-30, 255, false)),
+            (of(1e-30, 255, false), of(1e30, 0, true)),
+        ] {
+            for keeps_dimensions in [false, true] {
+                let mean = Mean::new(Level::Portable, (4, 1), keeps_dimensions, from, to);
+                mean.run(&[0, 255, 3, 7], &mut [0]);
             }
         }
     }

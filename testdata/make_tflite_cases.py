@@ -346,6 +346,45 @@ def storage():
     one("conv_open", "CONV_2D", [x, w, b], [given("y", f32, [1, 1, 1, 4], signature=[-1, -1, -1, 4])], [normal(2, 7, 5, 2)], options("Conv2D", padding=0, strideW=2, strideH=2), absolute=1e-5)
 
 
+def sixteen_bits():
+    """Activations of 16 bits, whose results may be a step off: they are computed in floats."""
+    shape = [1, 6, 5, 4]
+    x, z = bytes_of(i16, *shape), bytes_of(i16, *shape)
+    t = lambda name, shape, scale=0.0005: given(name, i16, shape, scale)
+    first, second = t("x", shape), t("z", shape, 0.0007)
+
+    def short(name, version, inputs, output, values, option=None):
+        operator = name.upper()
+        before = VERSIONS.get(operator)
+        VERSIONS[operator] = version
+        one(f"{name}_int16", operator, inputs, [output], values, option, absolute=1)
+        VERSIONS[operator] = before or 2
+
+    short("add", 2, [first, second], t("y", shape, 0.001), [x, z], options("Add"))
+    short("mul", 2, [first, second], t("y", shape, 0.009), [x, z], options("Mul"))
+    for name in ("logistic", "tanh"):
+        short(name, 2, [first], t("y", shape, 1 / 32768), [x])
+    short("leaky_relu", 2, [first], t("y", shape), [x], options("LeakyRelu", alpha=0.1))
+    short("mean", 2, [first, constant("axes", i32([1, 2]))], t("y", [1, 4]), [x], options("Reducer"))
+    pool = options("Pool2D", padding=0, strideW=2, strideH=2, filterWidth=3, filterHeight=2)
+    for name in ("average_pool_2d", "max_pool_2d"):
+        short(name, 3, [first], t("y", [1, 3, 3, 4]), [x], pool)
+    short("concatenation", 2, [first, t("z", shape)], t("y", [1, 6, 5, 8]), [x, z], options("Concatenation", axis=3))
+    short("pad", 2, [first, constant("pads", i32([[0, 0], [1, 2], [0, 1], [0, 0]]))], t("y", [1, 9, 6, 4]), [x], options("Pad"))
+    short("resize_bilinear", 4, [first, constant("size", i32([12, 10]))], t("y", [1, 12, 10, 4]), [x], options("ResizeBilinear", halfPixelCenters=True))
+    short("quantize", 2, [first], given("y", i8, shape, 0.13, 5), [x], options("Quantize"))
+    for name, version, kernel, axis, output, option in [
+        ("depthwise_conv_2d", 3, [1, 3, 3, 4], 3, shape, options("DepthwiseConv2D", padding=0, strideW=1, strideH=1, depthMultiplier=1)),
+        ("transpose_conv", 4, [5, 3, 3, 4], 0, [1, 12, 10, 5], options("TransposeConv", padding=0, strideW=2, strideH=2)),
+    ]:
+        count = kernel[axis]
+        scales = np.linspace(0.01, 0.02, count)
+        w = constant("weights", bytes_of(i8, *kernel), scale=scales, zero=[0] * count, axis=axis)
+        b = constant("bias", np.arange(count).astype(i64) * 1000, scale=scales * 0.0005, zero=[0] * count)
+        inputs = [first, w, b] if version == 3 else [constant("size", i32(output)), w, first, b]
+        short(name, version, inputs, t("y", output, 0.01), [x], option)
+
+
 def subgraphs():
     """Initial values, composites and signatures."""
     x, y = given("x", f32, [2, 3]), given("y", f32, [2, 3])
@@ -429,7 +468,7 @@ def refused():
 
 
 if __name__ == "__main__":
-    for group in (suppression, scattering, picking, elements, storage, subgraphs, mediapipe):
+    for group in (suppression, scattering, picking, elements, storage, sixteen_bits, subgraphs, mediapipe):
         group()
     path = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "tflite_cases.zip"
     tables.pack(path)

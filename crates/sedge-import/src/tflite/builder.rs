@@ -4,6 +4,7 @@ use sedge_graph::{Dim, Graph, NodeBuilder, Value, ValueId};
 use sedge_tensor::{DType, Tensor};
 
 use super::model::{Model, Operator, TensorInfo};
+use super::reader::MAX_RANK;
 use super::{Error, Refusal};
 
 /// How an operator's operands are laid out: as the file has them, or channels first, as ONNX's
@@ -27,6 +28,8 @@ pub(super) enum Domain {
 }
 
 pub(super) const TO_CHANNELS_FIRST: [i64; 4] = [0, 3, 1, 2];
+/// Elements of a constant that says how an operator works: axes, sizes, positions.
+const LONGEST_LIST: usize = 1 << 12;
 const TO_CHANNELS_LAST: [i64; 4] = [0, 2, 3, 1];
 
 /// The graph while it grows, and which of its values stand for which tensor of the file.
@@ -286,9 +289,19 @@ impl<'m> Op<'_, 'm> {
         self.context.constant(self.tensor(index).ok()?)
     }
 
-    /// The integers of a constant operand, if it is one.
+    /// The integers of a constant operand, if it is one. Long ones are left alone: a file may have
+    /// many operators share one, and each would read it again.
     pub(super) fn known_ints(&self, index: usize) -> Option<Vec<i64>> {
-        self.constant(index)?.to_i64()
+        self.constant(index).filter(|constant| constant.len() <= LONGEST_LIST)?.to_i64()
+    }
+
+    /// The integers of an option, which are as many as a tensor has dimensions.
+    pub(super) fn option_ints(&self, field: usize) -> Result<Vec<i64>, Refusal> {
+        let options = self.operator.options;
+        if options.vector(field, 4)?.is_some_and(|bytes| bytes.len() > 4 * MAX_RANK) {
+            return Err(Refusal::new("its options list more than a tensor has dimensions"));
+        }
+        Ok(options.i32s(field)?.into_iter().map(i64::from).collect())
     }
 
     /// The integers of an operand that must be constant.

@@ -175,6 +175,7 @@ impl Op<'_, '_> {
         let scale: Vec<f32> = weights.iter().map(product).collect();
         if bias.dtype() == DType::I64 {
             // The bias of 16-bit activations; DequantizeLinear knows no 64-bit integers.
+            self.context.charge(bias.len() * 8)?;
             let real = bias.to_i64().unwrap_or_default();
             let scale = |i: usize| f64::from(scale[i % scale.len()]);
             let real = real.iter().enumerate().map(|(i, &q)| (q as f64 * scale(i)) as f32);

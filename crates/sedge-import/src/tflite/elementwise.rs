@@ -188,7 +188,9 @@ pub(super) fn atan2(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
 
 /// BUCKETIZE: option boundaries, in order; counts those that are not above the element.
 pub(super) fn bucketize(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let boundaries = op.operator.options.f32s(0)?;
+    let options = op.operator.options;
+    op.context.charge(options.vector(0, 4)?.map_or(0, <[u8]>::len))?;
+    let boundaries = options.f32s(0)?;
     let value = op.real(0)?;
     let value = op.cast(value, DType::F32);
     let name = op.name("boundaries");

@@ -103,6 +103,7 @@ pub(super) fn max_unpool(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let value = op.reshaped(value, &spread);
     let place = op.reshaped(place, &spread);
     let place = op.cast(place, DType::I32);
+    op.context.charge((window_height * window_width) as usize * 4)?;
     let places: Vec<i32> = (0..(window_height * window_width) as i32).collect();
     let shape = [1, 1, window_height as usize, 1, window_width as usize, 1];
     let places = Tensor::new(shape, places).map_err(|error| Refusal(error.to_string()))?;

@@ -8,8 +8,8 @@ use super::model::{MAX_OPERATORS, Operator, TensorInfo};
 use super::{Error, operators, schema, sparse};
 use crate::flatbuffer::Table;
 
-const MAX_RANK: usize = 16;
-const MAX_NAME: usize = 256;
+pub(super) const MAX_RANK: usize = 16;
+pub(super) const MAX_NAME: usize = 256;
 
 pub(super) struct Reader<'a> {
     bytes: &'a Bytes,

@@ -147,6 +147,7 @@ pub(super) fn mirror_pad(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
         if pair.iter().any(|pad| !(0..=size).contains(pad)) || size > LONGEST_MIRRORED {
             return Err(Refusal(format!("it mirrors {pair:?} elements of {size}")));
         }
+        op.context.charge((pair[0] + size + pair[1]) as usize * 8)?;
         let before = (0..pair[0]).rev();
         let after = (size - pair[1]..size).rev();
         let indices: Vec<i64> = before.chain(0..size).chain(after).collect();

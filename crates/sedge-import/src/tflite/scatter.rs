@@ -71,8 +71,11 @@ pub(super) fn dynamic_update_slice(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
 
 /// SEGMENT_SUM: rows of the operand that have the same number, which must be constant, added up.
 pub(super) fn segment_sum(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let numbers = op.ints(1, "the list of segments")?;
-    let count = numbers.last().map_or(0, |last| last.saturating_add(1).max(0));
+    let numbers = op.constant(1).cloned();
+    let numbers = numbers.ok_or_else(|| Refusal::new("its list of segments is not a constant"))?;
+    op.context.charge(numbers.len() * 8)?;
+    let last = numbers.to_i64().and_then(|numbers| numbers.last().copied());
+    let count = last.map_or(0, |last| last.saturating_add(1).max(0));
     let count = op.ints_constant(&[count]);
     by_number(op, count, "add")
 }

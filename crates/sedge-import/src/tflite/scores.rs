@@ -37,14 +37,19 @@ pub(super) fn facts(
 ) -> Result<Vec<Fact>, Malformed> {
     let mut facts = Vec::new();
     let mut roles = Vec::new();
-    for (table, name) in outputs.iter().zip(names) {
+    // There is one decoder, which has one list of sigmoids.
+    let mut calibrated = false;
+    for (table, name) in outputs.iter().zip(names).take(archive::MAX_FILES) {
         let table = table?;
-        roles.push((table.string(tensor::NAME)?.unwrap_or_default(), *name));
+        roles.push((table.blob(tensor::NAME)?.unwrap_or_default(), *name));
         for unit in table.tables(tensor::PROCESS_UNITS)?.iter().take(archive::MAX_FILES) {
             let unit = unit?;
             let Some(options) = unit.table(union::VALUE)? else { continue };
             match unit.u8(union::TYPE, 0)? {
-                union::SCORE_CALIBRATION => calibrate(bytes, &table, &options, &mut facts)?,
+                union::SCORE_CALIBRATION if !calibrated => {
+                    calibrated = true;
+                    facts.extend(calibration_facts(bytes, &table, &options)?);
+                }
                 union::SCORE_THRESHOLDING => {
                     let least = shortest(options.f32(thresholding::GLOBAL, 0.0)?);
                     let origin = "TensorFlow Lite metadata, ScoreThresholdingOptions";
@@ -59,9 +64,10 @@ pub(super) fn facts(
 }
 
 /// The outputs of a detector, when the metadata names all four.
-fn roles_of_detections(outputs: &[(String, &str)]) -> Vec<Fact> {
+fn roles_of_detections(outputs: &[(&[u8], &str)]) -> Vec<Fact> {
     let origin = "TensorFlow Lite metadata, names of the outputs";
-    let find = |name: &str| outputs.iter().find(|(said, _)| said == name).map(|(_, own)| *own);
+    let find =
+        |name: &str| outputs.iter().find(|(said, _)| *said == name.as_bytes()).map(|(_, own)| *own);
     let named: Option<Vec<Fact>> = DETECTIONS
         .iter()
         .map(|(name, key)| Some(Fact::new(format!("decoder.{key}"), find(name)?, origin)))
@@ -75,12 +81,11 @@ fn roles_of_detections(outputs: &[(String, &str)]) -> Vec<Fact> {
 }
 
 /// The sigmoids of an output's classes: a line for each of them, in the order of the labels.
-fn calibrate(
+fn calibration_facts(
     bytes: &Bytes,
     output: &Table<'_>,
     options: &Table<'_>,
-    facts: &mut Vec<Fact>,
-) -> Result<(), Malformed> {
+) -> Result<Vec<Fact>, Malformed> {
     let mut name = None;
     for entry in output.tables(tensor::ASSOCIATED_FILES)?.iter().take(archive::MAX_FILES) {
         let entry = entry?;
@@ -88,22 +93,23 @@ fn calibrate(
             name = entry.string(file::NAME)?;
         }
     }
-    let Some(name) = name else { return Ok(()) };
-    let Some(lines) = archive::lines(bytes, &name) else { return Ok(()) };
+    let Some(name) = name else { return Ok(Vec::new()) };
+    let Some(lines) = archive::lines(bytes, &name) else { return Ok(Vec::new()) };
     let transformation = options.i8(calibration::TRANSFORMATION, 0)?;
     let transformation = usize::try_from(transformation).ok();
     let Some(transformation) = transformation.and_then(|at| TRANSFORMATIONS.get(at)) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let rows: Vec<toml::Value> = lines.iter().map(|line| sigmoid(line).into()).collect();
     let origin = "TensorFlow Lite metadata, ScoreCalibrationOptions";
     let default_score = shortest(options.f32(calibration::DEFAULT_SCORE, 0.0)?);
     let key = |name: &str| format!("decoder.calibration.{name}");
-    facts.push(Fact::new(key("transformation"), *transformation, origin));
-    facts.push(Fact::new(key("default_score"), default_score, origin));
-    let origin = format!("TensorFlow Lite metadata, associated file '{name}'");
-    facts.push(Fact::new(key("sigmoids"), rows, &origin));
-    Ok(())
+    let said = format!("TensorFlow Lite metadata, associated file '{name}'");
+    Ok(vec![
+        Fact::new(key("transformation"), *transformation, origin),
+        Fact::new(key("default_score"), default_score, origin),
+        Fact::new(key("sigmoids"), rows, &said),
+    ])
 }
 
 /// Scale, slope, offset and perhaps the least score; nothing for an empty line. One number alone,
@@ -135,8 +141,8 @@ mod tests {
     fn a_detector_is_told_by_all_four_names() {
         let outputs = ["score", "location", "number of detections", "category"];
         let own = ["a", "b", "c", "d"];
-        let mut outputs: Vec<(String, &str)> =
-            outputs.into_iter().map(str::to_owned).zip(own).collect();
+        let mut outputs: Vec<(&[u8], &str)> =
+            outputs.into_iter().map(str::as_bytes).zip(own).collect();
         let facts = roles_of_detections(&outputs);
         let get = |key: &str| facts.iter().find(|fact| fact.key == key).unwrap().value.as_str();
         assert_eq!(get("decoder.boxes"), Some("b"));

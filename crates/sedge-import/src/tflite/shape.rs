@@ -11,12 +11,7 @@ use super::reduce::single;
 /// RESHAPE: the shape as an operand or, in old files, as an option.
 pub(super) fn reshape(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let value = op.stored(0)?;
-    let known = if op.has(1) {
-        op.known_ints(1)
-    } else {
-        let option = op.operator.options.i32s(0)?;
-        Some(option.iter().map(|&n| n.into()).collect())
-    };
+    let known = if op.has(1) { op.known_ints(1) } else { Some(op.option_ints(0)?) };
     let shape = match known.as_deref() {
         // Old converters wrote a scalar's shape so.
         Some([0]) => op.ints_constant(&[]),
@@ -36,12 +31,11 @@ pub(super) fn reshape(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
 
 /// SQUEEZE: option squeeze_dims; none means all of size one.
 pub(super) fn squeeze(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
-    let axes = op.operator.options.i32s(0)?;
+    let axes = op.option_ints(0)?;
     let value = op.stored(0)?;
     let name = op.name("squeeze");
     let mut node = op.node("Squeeze").input(value);
     if !axes.is_empty() {
-        let axes: Vec<i64> = axes.iter().map(|&axis| axis.into()).collect();
         node = node.ints(&axes);
     }
     let value = node.output(&name);

@@ -1,7 +1,7 @@
 //! Which of a file's subgraphs is the model, and others put where they are called.
 
 use super::model::{MAX_OPERATORS, MAX_TENSORS, Operator, TensorInfo};
-use super::reader::{Reader, limit};
+use super::reader::{MAX_NAME, Reader, limit};
 use super::{Error, schema};
 use crate::flatbuffer::{Table, Tables};
 
@@ -19,7 +19,9 @@ pub(super) fn main_subgraph(root: &Table<'_>) -> Result<usize, Error> {
     for signature in root.tables(schema::model::SIGNATURES)?.iter().take(MAX_SIGNATURES) {
         let signature = signature?;
         let index = signature.u32(schema::signature::SUBGRAPH, 0)? as usize;
-        signatures.push((signature.string(schema::signature::KEY)?.unwrap_or_default(), index));
+        let name = signature.blob(schema::signature::KEY)?.unwrap_or_default();
+        let name = &name[..name.len().min(MAX_NAME)];
+        signatures.push((String::from_utf8_lossy(name).into_owned(), index));
     }
     let first = signatures.first().map_or(0, |&(_, index)| index);
     if signatures.iter().all(|&(_, index)| index == first) {

@@ -5,11 +5,15 @@
 
 use super::Refusal;
 use super::builder::Op;
+use super::reader::MAX_NAME;
 
 /// VAR_HANDLE: options container, shared_name.
 pub(super) fn handle(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let options = op.operator.options;
     let name = [options.string(0)?, options.string(1)?].map(Option::unwrap_or_default);
+    if name.iter().any(|name| name.len() > MAX_NAME) {
+        return Err(Refusal::new("its name is longer than any variable's"));
+    }
     if let Some(result) = op.operator.outputs.first().copied().flatten() {
         op.context.handles.insert(result, name);
     }

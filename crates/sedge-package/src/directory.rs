@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use sedge_import::Siblings;
 
-use crate::{PackageError, identity};
+use crate::{PackageError, files, identity};
 
 /// The directory of a model, through which an importer reaches the files beside the main one.
 pub(crate) struct Directory {
@@ -27,13 +27,8 @@ impl Directory {
         self.root.join(name)
     }
 
-    /// The directory as the system wants it named: a bare file name lies in the current one.
-    fn here(&self) -> &Path {
-        if self.root == Path::new("") { Path::new(".") } else { &self.root }
-    }
-
     fn listed(&self) -> Result<Vec<String>, PackageError> {
-        let here = self.here();
+        let here = files::here(&self.root);
         let mut names: Vec<String> = identity::files_below(here)?
             .iter()
             .map(|file| identity::relative(here, file))
@@ -51,7 +46,7 @@ impl Siblings for Directory {
     fn read(&self, name: &str) -> io::Result<Bytes> {
         let path = self.path(name);
         // What a model names must lie beside it: no `..`, no absolute path, no link that leads out.
-        let root = self.here().canonicalize()?;
+        let root = files::here(&self.root).canonicalize()?;
         if !path.canonicalize()?.starts_with(&root) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "outside the directory"));
         }

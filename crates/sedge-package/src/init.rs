@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use toml::Value;
 
-use crate::open::{known_table, other_decoder_keys};
+use crate::pipeline::{known_table, other_decoder_keys};
 use crate::{Package, known_key};
 
 /// A `model.toml` for a package: what is known with who said it, what is not as comments to fill

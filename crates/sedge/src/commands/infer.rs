@@ -41,8 +41,9 @@ Exit codes:
 
 /// Say what is in pictures
 ///
-/// MODEL is a model file (.tflite, .onnx), a package directory with a model.toml, or an archive of
-/// one. What nobody says about how the model wants its pictures is asked for, never guessed.
+/// MODEL is a model file (.tflite, .onnx, .pb, MXNet's -symbol.json, .npz), a saved model or package
+/// directory, or an archive of any of these. What nobody says about how the model wants its pictures
+/// is asked for, never guessed.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Infer {

@@ -96,6 +96,22 @@ fn models_of_several_files_are_found_by_their_bare_names() {
 }
 
 #[test]
+fn a_package_is_its_manifest_too() {
+    let face = fs::canonicalize(program::root().join(FACE)).unwrap();
+    for (model, there) in
+        [("model.toml", PERSON.to_owned()), ("vww96/model.toml", format!("{PERSON}/.."))]
+    {
+        let line = ["infer", model, face.to_str().unwrap()];
+        let output = command(&line).current_dir(program::root().join(there)).output().unwrap();
+        assert!(program::text(&output.stdout).contains("person"), "{output:?}");
+    }
+    let bare = program::sedge(&["infer", &format!("{PERSON}/vww_96_float.tflite"), FACE]);
+    let told = program::text(&bare.stderr);
+    assert!(told.contains("Hint: the model.toml beside it was not asked"), "{told}");
+    assert!(told.contains(PERSON), "{told}");
+}
+
+#[test]
 fn golden_cases_are_recorded_and_replayed() {
     let directory = tempfile::tempdir().unwrap();
     let wrong = r#"{"image": "face.jpg", "service": "", "model": "", "task": "",

@@ -2,10 +2,12 @@
 
 Needs numpy, flatbuffers and ai-edge-litert. Models are written field by field; every case is
 NAME.tflite, NAME.inN.npy and NAME.outN.npy, what LiteRT's built-in kernels answer without
-delegates. MediaPipe's operators, which LiteRT has no kernels for, have their answers computed here.
-Models that must be refused are in refused/. Give another file name to write elsewhere.
+delegates. MediaPipe's operators and TensorFlow's own, which LiteRT has no kernels for, have their
+answers computed here. Models that must be refused are in refused/. Give another file name to write
+elsewhere.
 """
 
+import math
 import sys
 import zipfile
 from pathlib import Path
@@ -449,6 +451,16 @@ def mediapipe():
     custom("max_unpool", "MaxUnpooling2D", [given("x", f32, shape), given("at", f32, shape)], [given("y", f32, [1, 4, 6, 2])], numbers, [greatest, place], [back])
 
 
+def flex():
+    """TensorFlow's own operators, which LiteRT runs with a part of TensorFlow."""
+    x = np.linspace(-4, 4, 33)
+    selu = np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))) * 1.0507009873554805
+    for name, y in dict(Erf=np.vectorize(math.erf)(x), Selu=selu, Softplus=np.log1p(np.exp(x)), Softsign=x / (1 + abs(x))).items():
+        ends = given("x", f32, [33]), given("y", f32, [33])
+        data = model(Graph([ends[0]], [ends[1]]).call(f"Flex{name}", [ends[0]], [ends[1]], custom=b"\0"))
+        case(f"flex_{name.lower()}", f"Flex{name}", data, [("x", x.astype(f32))], [ends[1]], answers=[y.astype(f32)])
+
+
 def refused():
     """Models that must be refused, by what they show."""
     x, y = given("x", f32, [2]), given("y", f32, [2])
@@ -468,7 +480,7 @@ def refused():
 
 
 if __name__ == "__main__":
-    for group in (suppression, scattering, picking, elements, storage, sixteen_bits, subgraphs, mediapipe):
+    for group in (suppression, scattering, picking, elements, storage, sixteen_bits, subgraphs, mediapipe, flex):
         group()
     path = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "tflite_cases.zip"
     tables.pack(path)

@@ -80,12 +80,17 @@ impl Entry {
     }
 }
 
-/// Operators named by a string.
-const CUSTOM: [(&str, Build); 4] = [
+/// Operators named by a string. Those of TensorFlow itself (`Flex...`) are here as far as they are
+/// one operator of ONNX, without attributes.
+const CUSTOM: [(&str, Build); 8] = [
     (detection::NAME, detection::post_process),
     ("Convolution2DTransposeBias", mediapipe::transpose_conv_bias),
     ("MaxPoolingWithArgmax2D", mediapipe::max_pool_with_argmax),
     ("MaxUnpooling2D", mediapipe::max_unpool),
+    ("FlexErf", |op| elementwise::unary(op, "Erf")),
+    ("FlexSelu", |op| elementwise::unary(op, "Selu")),
+    ("FlexSoftplus", |op| elementwise::unary(op, "Softplus")),
+    ("FlexSoftsign", |op| elementwise::unary(op, "Softsign")),
 ];
 
 /// `BuiltinOperator` of the schema, by code.

@@ -109,11 +109,11 @@ pub enum Error {
     #[error("operators that are not supported: {}{}", Listed(.0), Hints(.0))]
     Unsupported(Vec<(String, usize)>),
     /// An operator of a supported kind in a form that is not.
-    #[error("operator {operator} that makes '{result}' cannot be imported: {reason}")]
+    #[error("operator {operator}{} cannot be imported: {reason}", Made(.result))]
     Operator {
         /// Kind of the operator.
         operator: String,
-        /// Name of its first result.
+        /// Name of its first result; empty where it has none.
         result: String,
         /// What is wrong.
         reason: String,
@@ -141,6 +141,15 @@ impl fmt::Display for Listed<'_> {
             write!(f, "{separator}{name} ({count})")?;
         }
         Ok(())
+    }
+}
+
+/// What an operator makes, where it makes anything.
+struct Made<'a>(&'a str);
+
+impl fmt::Display for Made<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " that makes '{}'", self.0) }
     }
 }
 

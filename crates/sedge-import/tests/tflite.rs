@@ -165,7 +165,10 @@ fn what_subgraphs_and_variables_cannot_be_is_said() {
     for (name, why) in [
         ("two_signatures", "the signatures train, infer, and none of them is 'serving_default'"),
         ("endless", "the file's subgraphs call each other deeper than 16 times"),
-        ("assigned_later", "it changes a variable that the next request would find changed"),
+        (
+            "assigned_later",
+            "operator ASSIGN_VARIABLE cannot be imported: it changes a variable that the next request would find changed",
+        ),
         ("never_assigned", "variable 'count' has no value before the first request"),
         ("flex", "FlexErfc (1). Hint: operators named Flex... are TensorFlow's own"),
     ] {

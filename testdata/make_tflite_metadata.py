@@ -1,7 +1,8 @@
 """Writes tflite_metadata/: TensorFlow Lite models whose metadata says how scores are calibrated.
 
 Needs what make_tflite_cases.py needs. `colours.tflite` tells red, green, blue and gray pictures
-apart; `detector.tflite` ends in TensorFlow's detection operator, its outputs in no usual order.
+apart; `detector.tflite` ends in TensorFlow's detection operator, its outputs in no usual order;
+`yolo_*.tflite` have the metadata of exporters of the YOLO family, old and new.
 `expected.json` has outputs (those of `colours` as LiteRT answers) and the calibrated scores, computed
 here in double precision by the task library's formula.
 """
@@ -76,12 +77,7 @@ def with_metadata(model, metadata, files):
     loaded.metadata = [entry]
     builder = flatbuffers.Builder(1024)
     builder.Finish(loaded.Pack(builder), b"TFL3")
-    packed = io.BytesIO(bytes(builder.Output()))
-    packed.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(packed, "a") as archive:
-        for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name), text)
-    return packed.getvalue()
+    return packed_behind(bytes(builder.Output()), files)
 
 
 # Fields of metadata_schema.fbs 1.3 of tensorflow/tflite-support, by number.
@@ -173,10 +169,36 @@ def detector():
     }
 
 
+def packed_behind(model, files):
+    packed = io.BytesIO(model)
+    packed.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(packed, "a") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return packed.getvalue()
+
+
+def yolo():
+    """The form of a YOLO export: heads of two classes, in parts of the input, and its own metadata."""
+    x, y = given("images", f32, [1, 32, 32, 3]), given("output0", f32, [1, 6, 21])
+    mean = given("mean", f32, [1, 1, 1])
+    graph = Graph([x], [y]).call("MEAN", [x, constant("axes", i32([1, 2, 3]))], [mean], options("Reducer"))
+    graph.call("ADD", [constant("heads", np.zeros((1, 6, 21), f32)), mean], [y], options("Add"))
+    model = cases.model(graph)
+    known = {"description": "a 'test', with commas", "stride": 32, "task": "detect", "batch": 1, "imgsz": [32, 32], "names": {0: "cat", 1: "dog's"}}
+    label_file = file("temp_meta.txt", 2)
+    metadata = {0: "test", 3: [{2: [{0: "image", 3: {0: Union(2, {0: 1})}}], 3: [{0: "output", 6: [label_file]}]}]}
+    old = with_metadata(model, metadata, {"temp_meta.txt": str(known)})
+    new = packed_behind(model, {"metadata.json": json.dumps(known, indent=2)})
+    return {"yolo_old": old, "yolo_new": new}
+
+
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     expected = {}
     for name, make in dict(colours=colours, detector=detector).items():
         model, expected[name] = make()
+        (HERE / f"{name}.tflite").write_bytes(model)
+    for name, model in yolo().items():
         (HERE / f"{name}.tflite").write_bytes(model)
     (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")

@@ -22,6 +22,7 @@ mod source;
 mod strided;
 pub mod tensorflow;
 pub mod tflite;
+mod yolo;
 
 pub use facts::Fact;
 pub use foreign::{Foreign, foreign, foreign_archive};

@@ -207,26 +207,29 @@ pub(crate) fn import(bytes: &Bytes) -> Result<(Graph, Vec<Fact>), Error> {
     if let Some(description) = &model.description {
         graph.metadata.insert("description".to_owned(), description.clone());
     }
-    let mut facts = metadata::facts(bytes, &model, &graph);
-    let heads = heads::head_facts(&graph).into_iter().chain(heads::input_facts(&graph));
-    for fact in heads {
-        // What the file states outright comes before what its graph suggests.
-        if !facts.iter().any(|known: &Fact| known.key == fact.key) {
-            facts.push(fact);
-        }
-    }
-    keep_what_the_decoder_takes(&mut facts);
+    let facts = known_facts(bytes, &model, &graph);
     Ok((graph, facts))
 }
 
-/// What is said of scores means nothing to a decoder that somebody else will choose.
-fn keep_what_the_decoder_takes(facts: &mut Vec<Fact>) {
-    let kind = facts.iter().find(|fact| fact.key == "decoder.kind");
-    if !kind.is_some_and(|kind| {
-        ["classes", "tflite-detection"].map(Some).contains(&kind.value.as_str())
-    }) {
-        facts.retain(|fact| !fact.key.starts_with("decoder."));
+/// What the file says of its use. What it states outright comes before what its graph suggests.
+fn known_facts(bytes: &Bytes, model: &Model<'_>, graph: &Graph) -> Vec<Fact> {
+    let heads = heads::head_facts(graph).into_iter().chain(heads::input_facts(graph));
+    let mut stated = metadata::facts(bytes, model, graph);
+    let exported = metadata::yolo_facts(bytes, model, graph);
+    let heads: Vec<Fact> = heads.collect();
+    let kind = stated.iter().chain(&heads).find(|fact| fact.key == "decoder.kind");
+    let takes_scores = kind.and_then(|kind| kind.value.as_str());
+    // What is said of scores means nothing to a decoder that somebody else will choose.
+    if !exported.is_empty() || !matches!(takes_scores, Some("classes" | "tflite-detection")) {
+        stated.retain(|fact| !fact.key.starts_with("decoder."));
     }
+    let mut facts: Vec<Fact> = Vec::new();
+    for fact in exported.into_iter().chain(stated).chain(heads) {
+        if !facts.iter().any(|known| known.key == fact.key) {
+            facts.push(fact);
+        }
+    }
+    facts
 }
 
 fn builder(operator: &Operator<'_>) -> Option<operators::Build> {

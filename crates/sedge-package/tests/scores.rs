@@ -1,12 +1,13 @@
-//! What TensorFlow Lite's metadata says of scores, from the file to the answer.
+//! What TensorFlow Lite's metadata says of scores, from the file to the answer, and what exporters of
+//! the YOLO family leave behind the model.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
-use sedge_package::{Package, manifest_template};
+use sedge_package::{InputSpec, Package, manifest_template};
 use sedge_tensor::Tensor;
-use sedge_vision::decoders::{Output, Selection};
-use sedge_vision::{Answer, Labels, Placement};
+use sedge_vision::decoders::{Coordinates, Decoder, GridLayout, Output, Selection};
+use sedge_vision::{Answer, Labels, Placement, Resize};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -111,5 +112,20 @@ fn a_conversion_carries_the_calibration_on() {
                 path.display()
             );
         }
+    }
+}
+
+#[test]
+fn exports_of_the_yolo_family_need_no_manifest() {
+    for name in ["yolo_old", "yolo_new"] {
+        let package = Package::open(&folder().join(name).with_extension("tflite"), &[]).unwrap();
+        let (inputs, decoder) = package.pipeline().unwrap();
+        let InputSpec::Image(image) = &inputs[0] else { panic!("no picture input") };
+        assert_eq!((image.resize, image.width), (Resize::Letterbox, 32));
+        assert_eq!((image.mean.as_slice(), image.std.as_slice()), (&[0.0][..], &[255.0][..]));
+        let Decoder::Grid(grid) = decoder else { panic!("no grid") };
+        assert_eq!((grid.layout, grid.coordinates), (GridLayout::Columns, Coordinates::Relative));
+        assert_eq!(package.labels.get(1), Some("dog's"), "{name}");
+        assert_eq!(package.labels.get(2), None);
     }
 }

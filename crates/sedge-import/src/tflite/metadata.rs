@@ -11,6 +11,7 @@ use super::model::{Model, TensorInfo};
 use super::{archive, scores};
 use crate::Fact;
 use crate::flatbuffer::{Malformed, Table};
+use crate::yolo::{self, Yolo};
 
 const IDENTIFIER: &[u8] = b"M001";
 
@@ -84,6 +85,28 @@ pub(super) fn facts(bytes: &Bytes, model: &Model<'_>, graph: &Graph) -> Vec<Fact
         Ok(()) => facts,
         Err(Malformed { .. }) => Vec::new(),
     }
+}
+
+/// Files in which exporters of the YOLO family leave what they know, packed behind the model.
+const YOLO: [&str; 3] = ["metadata.json", "temp_meta.txt", "meta.txt"];
+
+/// Facts of an exporter of the YOLO family, whose labels and preprocessing are its own: exports to
+/// TensorFlow Lite have boxes in parts of the input.
+pub(super) fn yolo_facts(bytes: &Bytes, model: &Model<'_>, graph: &Graph) -> Vec<Fact> {
+    let found = YOLO.iter().find_map(|name| Some((name, archive::lines(bytes, name)?)));
+    let Some((name, lines)) = found else { return Vec::new() };
+    let origin = format!("metadata of the YOLO exporter, '{name}'");
+    let entries = yolo::entries(&lines.join("\n"));
+    let Some(yolo) = Yolo::recognise(&entries, graph, &origin) else { return Vec::new() };
+    let mut facts = yolo.facts("relative");
+    let input = model.inputs.first().map(|&input| &model.tensors[input]);
+    if let Some((mean, std, how)) = input.and_then(|input| normalisation(&[0.0], &[255.0], input)) {
+        let origin = format!("{origin}{how}");
+        facts.push(Fact::new("input.0.scale", 1.0, &origin));
+        facts.push(Fact::new("input.0.mean", mean, &origin));
+        facts.push(Fact::new("input.0.std", std, &origin));
+    }
+    facts
 }
 
 fn read(

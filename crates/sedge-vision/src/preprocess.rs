@@ -142,47 +142,44 @@ impl ImageInput {
     }
 }
 
-/// An element a normalised pixel is stored as.
-trait Stored: Element + Default {
-    /// Rounded half to even and saturated where the type is narrower than `f32`.
-    fn store(value: f32) -> Self;
+/// The bits of a normalised pixel in an element type: rounded half to even and saturated where that
+/// is narrower than `f32`. `None` for types that hold no numbers.
+fn stored(value: f32, dtype: DType) -> Option<u64> {
+    let whole = value.round_ties_even();
+    Some(match dtype {
+        DType::U8 => (whole as u8).into(),
+        DType::I8 => (whole as i8 as u8).into(),
+        DType::U16 => (whole as u16).into(),
+        DType::I16 => (whole as i16 as u16).into(),
+        DType::U32 => (whole as u32).into(),
+        DType::I32 => (whole as i32 as u32).into(),
+        DType::U64 => whole as u64,
+        DType::I64 => whole as i64 as u64,
+        DType::F16 => f16::from_f32(value).to_bits().into(),
+        DType::Bf16 => bf16::from_f32(value).to_bits().into(),
+        DType::F32 => value.to_bits().into(),
+        DType::F64 => f64::from(value).to_bits(),
+        DType::Bool | DType::String => return None,
+    })
 }
 
-macro_rules! stored_integers {
+/// As many bits as an element has. Pixels are looked up, so that only an element's width matters
+/// where they are many.
+trait Word: Element + Default {
+    fn of(bits: u64) -> Self;
+}
+
+macro_rules! words {
     ($($ty:ty),*) => {
-        $(impl Stored for $ty {
-            fn store(value: f32) -> Self {
-                value.round_ties_even() as $ty
+        $(impl Word for $ty {
+            fn of(bits: u64) -> Self {
+                bits as $ty
             }
         })*
     };
 }
 
-stored_integers!(u8, i8, u16, i16, u32, i32, u64, i64);
-
-impl Stored for f32 {
-    fn store(value: f32) -> Self {
-        value
-    }
-}
-
-impl Stored for f64 {
-    fn store(value: f32) -> Self {
-        value.into()
-    }
-}
-
-impl Stored for f16 {
-    fn store(value: f32) -> Self {
-        f16::from_f32(value)
-    }
-}
-
-impl Stored for bf16 {
-    fn store(value: f32) -> Self {
-        bf16::from_f32(value)
-    }
-}
+words!(u8, u16, u32, u64);
 
 fn store(
     resized: &[u8],
@@ -190,44 +187,38 @@ fn store(
     fit: &Fit,
     input: &ImageInput,
 ) -> Result<Tensor, PreprocessError> {
-    match input.dtype {
-        DType::U8 => typed::<u8>(resized, channels, fit, input),
-        DType::I8 => typed::<i8>(resized, channels, fit, input),
-        DType::U16 => typed::<u16>(resized, channels, fit, input),
-        DType::I16 => typed::<i16>(resized, channels, fit, input),
-        DType::U32 => typed::<u32>(resized, channels, fit, input),
-        DType::I32 => typed::<i32>(resized, channels, fit, input),
-        DType::U64 => typed::<u64>(resized, channels, fit, input),
-        DType::I64 => typed::<i64>(resized, channels, fit, input),
-        DType::F16 => typed::<f16>(resized, channels, fit, input),
-        DType::Bf16 => typed::<bf16>(resized, channels, fit, input),
-        DType::F32 => typed::<f32>(resized, channels, fit, input),
-        DType::F64 => typed::<f64>(resized, channels, fit, input),
-        DType::Bool | DType::String => Err(PreprocessError::Setting {
-            key: "dtype",
-            problem: format!("is {}, which holds no pixels", input.dtype),
-            hint: NUMBERS,
-        }),
+    match input.dtype.size() {
+        Some(1) => laid_out::<u8>(resized, channels, fit, input),
+        Some(2) => laid_out::<u16>(resized, channels, fit, input),
+        Some(4) => laid_out::<u32>(resized, channels, fit, input),
+        _ => laid_out::<u64>(resized, channels, fit, input),
     }
 }
 
-fn typed<T: Stored>(
+fn laid_out<W: Word>(
     resized: &[u8],
     channels: usize,
     fit: &Fit,
     input: &ImageInput,
 ) -> Result<Tensor, PreprocessError> {
-    let tables: Vec<[T; 256]> = (0..input.channels()).map(|c| table(input, c)).collect();
+    let tables: Option<Vec<[W; 256]>> = (0..input.channels()).map(|c| table(input, c)).collect();
+    let tables = tables.ok_or_else(|| PreprocessError::Setting {
+        key: "dtype",
+        problem: format!("is {}, which holds no pixels", input.dtype),
+        hint: NUMBERS,
+    })?;
     let elements = match (channels, tables.as_slice()) {
-        (1, [gray]) => filled::<T, 1, 1>(resized, [gray], [0], fit, input),
-        (1, [a, b, c]) => filled::<T, 1, 3>(resized, [a, b, c], [0; 3], fit, input),
+        (1, [gray]) => filled::<W, 1, 1>(resized, [gray], [0], fit, input),
+        (1, [a, b, c]) => filled::<W, 1, 3>(resized, [a, b, c], [0; 3], fit, input),
         (_, [a, b, c]) => {
             let order = if input.color == Color::Bgr { [2, 1, 0] } else { [0, 1, 2] };
-            filled::<T, 3, 3>(resized, [a, b, c], order, fit, input)
+            filled::<W, 3, 3>(resized, [a, b, c], order, fit, input)
         }
         _ => Vec::new(),
     };
-    Tensor::new(input.shape(), elements).map_err(|error| PreprocessError::Setting {
+    let tensor = Tensor::new(input.shape(), elements)
+        .and_then(|words| Tensor::from_bytes(input.dtype, input.shape(), words.shared_bytes()));
+    tensor.map_err(|error| PreprocessError::Setting {
         key: "width",
         problem: format!("gives no tensor: {error}"),
         hint: "give a smaller input",
@@ -236,15 +227,19 @@ fn typed<T: Stored>(
 
 /// The stored element of every pixel value in one channel. Of 256 values each has one answer, so
 /// the arithmetic is done once per value and not once per pixel.
-fn table<T: Stored>(input: &ImageInput, channel: usize) -> [T; 256] {
+fn table<W: Word>(input: &ImageInput, channel: usize) -> Option<[W; 256]> {
     let of = |values: &[f32]| values[if values.len() == 1 { 0 } else { channel }];
     let (mean, std) = (of(&input.mean), of(&input.std));
-    std::array::from_fn(|pixel| T::store((pixel as f32 * input.scale - mean) / std))
+    let mut table = [W::default(); 256];
+    for (pixel, element) in table.iter_mut().enumerate() {
+        *element = W::of(stored((pixel as f32 * input.scale - mean) / std, input.dtype)?);
+    }
+    Some(table)
 }
 
 /// Looks the pixels up: `N` channels in the resized picture, `C` in the tensor, of which channel
 /// `c` comes from `order[c]`.
-fn filled<T: Stored, const N: usize, const C: usize>(
+fn filled<T: Word, const N: usize, const C: usize>(
     resized: &[u8],
     tables: [&[T; 256]; C],
     order: [usize; C],

@@ -18,7 +18,7 @@ pub(super) fn order(
     program: &Program<'_>,
     outputs: &[Output],
 ) -> Result<(Vec<usize>, Loops), Error> {
-    let mut loops = Loops::default();
+    let mut loops = Loops::of(program);
     let mut sorted = loops.sort(program, outputs, &|_| false)?;
     let needed = loops.reach(program, outputs, &dead(program, &loops, &sorted), &|_| false);
     sorted.retain(|node| needed.contains(node));

@@ -54,12 +54,28 @@ impl Loop {
 /// The loops of a graph, by their `LoopCond`.
 #[derive(Debug, Default)]
 pub(super) struct Loops {
+    /// The `Switch` nodes that each `LoopCond` turns.
+    switches: HashMap<usize, Vec<usize>>,
     found: HashMap<usize, Loop>,
     /// Loops that are being looked at, the outermost first.
     open: Vec<usize>,
 }
 
 impl Loops {
+    /// Of a graph whose loops are still to be found.
+    pub(super) fn of(program: &Program<'_>) -> Self {
+        let mut switches: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (node, definition) in program.nodes.iter().enumerate() {
+            if matches!(definition.op, "Switch" | "RefSwitch")
+                && let Some(condition) = program.operand(node, 1)
+                && program.nodes[condition.node].op == "LoopCond"
+            {
+                switches.entry(condition.node).or_default().push(node);
+            }
+        }
+        Self { switches, ..Self::default() }
+    }
+
     pub(super) fn get(&self, condition: usize) -> Option<&Loop> {
         self.found.get(&condition)
     }
@@ -145,7 +161,10 @@ impl Loops {
             return Err(Error::Cycle(program.nodes[condition].name.to_owned()));
         }
         let broken = || broken(program, condition);
-        let variables = variables(program, condition).ok_or_else(broken)?;
+        let switches = self.switches.get(&condition).map_or(&[][..], Vec::as_slice);
+        let variables: Option<Vec<Variable>> =
+            switches.iter().map(|&switch| variable(program, switch)).collect();
+        let variables = variables.ok_or_else(broken)?;
         let test = program.operand(condition, 0).ok_or_else(broken)?;
         let header: HashSet<usize> =
             variables.iter().flat_map(|variable| [variable.merge, variable.switch]).collect();
@@ -227,21 +246,14 @@ fn condition_of(program: &Program<'_>, exit: usize) -> Option<usize> {
     (program.nodes[condition].op == "LoopCond").then_some(condition)
 }
 
-/// The variables of a loop; `None` when its circles are not closed.
-fn variables(program: &Program<'_>, condition: usize) -> Option<Vec<Variable>> {
-    let is_turned = |&node: &usize| {
-        matches!(program.nodes[node].op, "Switch" | "RefSwitch")
-            && program.operand(node, 1).is_some_and(|operand| operand.node == condition)
-    };
-    let variable = |switch: usize| {
-        let merge = program.operand(switch, 0)?.node;
-        let node = |index: usize| Some(program.operand(merge, index)?.node);
-        let is = |node: usize, op: &str| program.nodes[node].op.trim_start_matches("Ref") == op;
-        let closed = is(merge, "Merge") && is(node(0)?, "Enter") && is(node(1)?, "NextIteration");
-        let first = Output { node: node(0)?, index: 0 };
-        closed.then_some(Variable { merge, switch, first, next: program.operand(node(1)?, 0)? })
-    };
-    (0..program.nodes.len()).filter(is_turned).map(variable).collect()
+/// The variable of a loop that a `Switch` turns; `None` when its circle is not closed.
+fn variable(program: &Program<'_>, switch: usize) -> Option<Variable> {
+    let merge = program.operand(switch, 0)?.node;
+    let node = |index: usize| Some(program.operand(merge, index)?.node);
+    let is = |node: usize, op: &str| program.nodes[node].op.trim_start_matches("Ref") == op;
+    let closed = is(merge, "Merge") && is(node(0)?, "Enter") && is(node(1)?, "NextIteration");
+    let first = Output { node: node(0)?, index: 0 };
+    closed.then_some(Variable { merge, switch, first, next: program.operand(node(1)?, 0)? })
 }
 
 /// Writes a loop out: as many copies of its body as it has rounds.

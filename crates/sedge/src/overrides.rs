@@ -115,6 +115,14 @@ impl OverrideFlags {
     }
 }
 
+/// True for what was meant as a string without quotes, not for a list or number with a mistake:
+/// names of files, `chainer:ResNet50Layers(downsample_fb=True)`.
+fn is_word(value: &str) -> bool {
+    let named = value.starts_with(char::is_alphabetic);
+    let marks = if named { "-_./ :()=," } else { "-_./ " };
+    value.chars().all(|c| c.is_alphanumeric() || marks.contains(c))
+}
+
 fn parse_assignment(text: &str) -> Result<Vec<Override>> {
     let Some((key, value)) = text.split_once('=') else {
         bail!(
@@ -126,7 +134,7 @@ fn parse_assignment(text: &str) -> Result<Vec<Override>> {
     let parsed = format!("value = {value}").parse::<toml::Table>().ok();
     let value = match parsed.and_then(|mut table| table.remove("value")) {
         Some(value) => value,
-        None if value.chars().all(|c| c.is_alphanumeric() || "-_./ ".contains(c)) => value.into(),
+        None if is_word(value) => value.into(),
         None => {
             return Err(anyhow::anyhow!("'{value}' is no TOML value"))
                 .context(format!("--set {text}"));
@@ -187,6 +195,11 @@ mod tests {
         for (text, key, value) in [
             ("decoder.nms.iou_threshold=0.5", "decoder.nms.iou_threshold", Value::from(0.5)),
             ("input.color=bgr", "input.color", Value::from("bgr")),
+            (
+                "model.architecture=chainer:ResNet50Layers(downsample_fb=True)",
+                "model.architecture",
+                Value::from("chainer:ResNet50Layers(downsample_fb=True)"),
+            ),
             ("input.mean=[1.0, 2.0]", "input.mean", Value::from(vec![1.0, 2.0])),
         ] {
             let all = parse_assignment(text).unwrap();
@@ -204,6 +217,8 @@ mod tests {
             ("schema=2", "manifest's own"),
             ("model.files=['x']", "as MODEL"),
             ("decoder=grid", "decoder.kind"),
+            ("input.mean=1,2,3", "no TOML value"),
+            ("model.name=\"cut", "no TOML value"),
         ] {
             let message = format!("{:#}", parse_assignment(text).unwrap_err());
             assert!(message.contains(word), "{message}");

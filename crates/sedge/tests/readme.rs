@@ -10,9 +10,11 @@ use std::process::{Command, Stdio};
 const FROM_SOURCE: &str = "cargo run --release --quiet -- ";
 
 /// A page whose commands are run, and how many it has at least.
-const PAGES: [(&str, usize); 5] = [
+const PAGES: [(&str, usize); 7] = [
     ("README.md", 5),
+    ("docs/formats/chainer.md", 2),
     ("docs/formats/mxnet.md", 2),
+    ("docs/formats/neo.md", 1),
     ("docs/formats/onnx.md", 3),
     ("docs/formats/tensorflow.md", 3),
     ("docs/formats/tflite.md", 5),

@@ -171,3 +171,26 @@ fn fused_graphs_answer_as_before() {
         assert!(want.iter().any(|x| *x > 0.5) && off <= 1e-6, "{activation}: off by {off}");
     }
 }
+
+#[test]
+fn pictures_of_an_open_batch_are_resized() {
+    let mut graph = Graph::new("resize");
+    let dims = [Dim::Symbol("batch".into()), Dim::Fixed(1), Dim::Fixed(2), Dim::Fixed(2)];
+    let input = Value {
+        name: "x".into(),
+        dtype: Some(DType::F32),
+        shape: Some(dims.to_vec()),
+        ..Value::default()
+    };
+    let x = graph.add_value(input);
+    graph.inputs.push(x);
+    let node = graph.node("Resize").input(x).optional(None).optional(None).ints(&[4, 2]);
+    let node = node.attribute("axes", vec![2i64, 3]).attribute("mode", "nearest");
+    let y = node.attribute("coordinate_transformation_mode", "asymmetric").output("y");
+    graph.outputs.push(y);
+    let input = Tensor::new([2, 1, 2, 2], (0..8).map(|n| n as f32).collect()).unwrap();
+    let resized = answer(graph, &input);
+    assert_eq!(resized.shape(), [2, 1, 4, 2]);
+    let rows = [0., 1., 0., 1., 2., 3., 2., 3., 4., 5., 4., 5., 6., 7., 6., 7.];
+    assert_eq!(*resized.to_f32().unwrap(), rows);
+}

@@ -26,7 +26,7 @@ mod yolo;
 
 pub use facts::Fact;
 pub use foreign::{Foreign, foreign, foreign_archive};
-pub use onnx::{MAX_SETTINGS_BYTES, SETTINGS};
+pub use onnx::{MAX_SETTINGS_BYTES, QUANTIZATION, SETTINGS, quantization_text};
 pub use source::{Alone, Siblings, Source};
 
 use sedge_graph::Graph;

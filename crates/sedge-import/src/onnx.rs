@@ -10,6 +10,8 @@ use toml::{Table, Value};
 use crate::yolo::{Yolo, parse_labels};
 use crate::{Fact, Source, heads};
 
+pub use quantization::{QUANTIZATION, quantization_text};
+
 /// Metadata key under which a model that Sedge converted says everything that was known about its
 /// use: the text of a `model.toml`.
 pub const SETTINGS: &str = "sedge.settings";

@@ -3,6 +3,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use sedge_graph::{Graph, onnx, passes};
+use sedge_tensor::DType;
 use toml::{Table, Value};
 
 use crate::draft::checksum;
@@ -109,6 +110,15 @@ impl Package {
             ("sedge.source.sha256", checksum(&self.file)?),
         ];
         graph.metadata.extend(origin.map(|(key, value)| (key.to_owned(), value)));
+        // Where integers are spelled out no node says what they mean.
+        for &id in self.graph.inputs.iter().chain(&self.graph.outputs) {
+            let value = self.graph.value(id);
+            let text = value.quantization.as_ref().and_then(sedge_import::quantization_text);
+            if let Some(text) = text.filter(|_| value.dtype.is_some_and(DType::is_integer)) {
+                let key = format!("{}{}", sedge_import::QUANTIZATION, value.name);
+                graph.metadata.insert(key, text);
+            }
+        }
         Ok(graph)
     }
 

@@ -34,7 +34,8 @@ pub fn validate_service_name(name: &str) -> Result<(), NameError> {
 }
 
 /// A service name for a model file, directory or archive: its name with other characters replaced
-/// by hyphens; a name that is only a format's habit takes its parent directory's.
+/// by hyphens; a name that is only a format's habit takes its parent directory's. Where that leaves
+/// less than a service's name has, `model` stands before it.
 pub fn service_name(path: &Path) -> Result<String, NameError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let own = stem(&path);
@@ -43,7 +44,11 @@ pub fn service_name(path: &Path) -> Result<String, NameError> {
         Some(parent) if habit && parent.file_name().is_some() => cleaned(&file_name(parent)),
         _ => own,
     };
-    let name: String = name.chars().take(63).collect();
+    let name: String = match name.len() {
+        0 => "model".to_owned(),
+        1 => format!("model-{name}"),
+        _ => name.chars().take(63).collect(),
+    };
     validate_service_name(&name).map(|()| name)
 }
 
@@ -76,11 +81,12 @@ mod tests {
             ("/m/vww96/model.onnx", "vww96"),
             ("/m/FastestDet.onnx", "FastestDet"),
             ("/m/pets/", "pets"),
+            ("/m/x.onnx", "model-x"),
+            ("/m/模型.onnx", "model"),
             ("/m/shapes/image-classification.tar.gz", "shapes"),
         ] {
             assert_eq!(service_name(Path::new(path)).as_deref(), Ok(name), "{path}");
         }
-        assert!(service_name(Path::new("/m/x.onnx")).is_err());
     }
 
     #[test]

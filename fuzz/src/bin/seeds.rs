@@ -11,7 +11,7 @@ fn main() -> Result<(), Error> {
     let target = sedge_fuzz::TARGETS.iter().find(|target| target.name == name).ok_or_else(usage)?;
     std::fs::create_dir_all(&directory)?;
     for (name, bytes) in sedge_fuzz::seeds::seeds(target) {
-        std::fs::write(directory.join(name), bytes)?;
+        std::fs::write(directory.join(name.replace('/', "_")), bytes)?;
     }
     Ok(())
 }

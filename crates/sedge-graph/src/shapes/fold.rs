@@ -232,4 +232,33 @@ mod tests {
         assert_eq!(graph.nodes.len(), 1);
         assert_eq!(graph.value(y).fixed_shape(), Some(vec![1, 32]));
     }
+
+    #[test]
+    fn sizes_are_compared_and_products_keep_their_rank() {
+        let mut graph = Graph::new("sizes");
+        let dims = [Dim::Symbol("batch".into()), Dim::Fixed(3), Dim::Fixed(4)].to_vec();
+        let x = graph.add_value(Value { name: "x".into(), shape: Some(dims), ..Value::default() });
+        graph.inputs.push(x);
+        let weight = Tensor::new([4, 2, 5], vec![0f32; 40]).unwrap();
+        let node = graph.node("Einsum").input(x).constant(weight);
+        let y = node.attribute("equation", "abc,cde->abde").output("y");
+        let shape = graph.node("Shape").input(y).attribute("start", 1i64).output("shape");
+        let less = graph.node("Less").input(shape).ints(&[4]).output("less");
+        let both = graph.node("And").input(less).input(less).output("both");
+        let neither = graph.node("Not").input(both).output("neither");
+        fold(&mut graph);
+        let sizes = graph.value(y).shape.clone().unwrap();
+        assert_eq!(sizes[0], Dim::Symbol("batch".into()));
+        assert_eq!(sizes[1..], [3, 2, 5].map(Dim::Fixed));
+        assert_eq!(graph.constant_ints(Some(shape)), None, "the batch is open");
+        let fixed = graph.constant_ints(Some(neither));
+        assert!(fixed.is_none());
+        for dim in graph.value_mut(x).shape.iter_mut().flatten().take(1) {
+            *dim = Dim::Fixed(1);
+        }
+        graph.value_mut(y).shape = None;
+        fold(&mut graph);
+        assert_eq!(graph.constant_ints(Some(shape)), Some(vec![3, 2, 5]));
+        assert_eq!(graph.constant_ints(Some(neither)), Some(vec![0, 0, 1]));
+    }
 }

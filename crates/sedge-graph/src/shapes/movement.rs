@@ -104,6 +104,25 @@ impl Operands<'_> {
         (0..count).map(shaped).collect()
     }
 
+    /// Of an equation that names its result and has no ellipsis: the size of each letter.
+    pub(super) fn einsum(&self) -> Option<Vec<Dim>> {
+        let equation: String =
+            self.node.string("equation")?.chars().filter(|c| !c.is_whitespace()).collect();
+        let (operands, result) = equation.split_once("->")?;
+        if equation.contains('.') {
+            return None;
+        }
+        let size = |letter: char| {
+            let of_operand = |(index, letters): (usize, &str)| {
+                let at = letters.chars().position(|other| other == letter)?;
+                self.shape(index)?.get(at).cloned()
+            };
+            let mut sizes = operands.split(',').enumerate().filter_map(of_operand);
+            sizes.find(|dim| *dim != Dim::Unknown).unwrap_or(Dim::Unknown)
+        };
+        Some(result.chars().map(size).collect())
+    }
+
     /// What two shapes of which it may have either have in common.
     pub(super) fn either(&self, one: usize, other: usize) -> Option<Vec<Dim>> {
         let (one, other) = (self.shape(one)?, self.shape(other)?);

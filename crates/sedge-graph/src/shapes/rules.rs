@@ -84,9 +84,8 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Vec<Inferred> {
         "CastLike" => one(first.dtype(1), first.shape(0)),
         "OneHot" => one(first.dtype(2), None),
         "MaxRoiPool" => one(dtype, first.regions()),
-        "GatherND" | "Einsum" | "Range" | "GridSample" | "RoiAlign" | "Compress" => {
-            one(dtype, None)
-        }
+        "Einsum" => one(dtype, first.einsum()),
+        "GatherND" | "Range" | "GridSample" | "RoiAlign" | "Compress" => one(dtype, None),
         "LSTM" | "GRU" | "RNN" => {
             node.outputs.iter().map(|_| Inferred { dtype, shape: None }).collect()
         }

@@ -42,7 +42,7 @@ pub(super) fn declare(
         })?;
         let in_file = || of_file(&shaped, &node.name, inputs.len() == 1);
         let shape = own.or_else(in_file).or_else(|| implied(symbol, weights, wanted, variable));
-        context.input(variable, dtype(node), shape);
+        context.input(variable, dtype(node, weights), shape);
     }
     Ok(())
 }
@@ -53,7 +53,8 @@ fn stated(variable: &Node) -> Result<Option<Vec<Dim>>, Refusal> {
     Ok(shape.filter(|shape| !shape.is_empty()).map(|shape| open_dims(&shape)))
 }
 
-fn dtype(variable: &Node) -> DType {
+/// The element type that the variable was declared with, or that MXNet would infer from the weights.
+fn dtype(variable: &Node, weights: &Weights) -> DType {
     // Numbers of `mshadow/base.h`.
     match variable.attributes.int("__dtype__") {
         Ok(Some(1)) => DType::F64,
@@ -62,6 +63,7 @@ fn dtype(variable: &Node) -> DType {
         Ok(Some(4)) => DType::I32,
         Ok(Some(5)) => DType::I8,
         Ok(Some(6)) => DType::I64,
+        Ok(None) if weights.are_half() => DType::F16,
         _ => DType::F32,
     }
 }

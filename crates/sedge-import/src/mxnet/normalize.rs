@@ -1,6 +1,6 @@
 //! Normalisations.
 
-use sedge_graph::ValueId;
+use sedge_graph::{Dim, ValueId};
 use sedge_tensor::Tensor;
 
 use super::Refusal;
@@ -84,15 +84,35 @@ pub(super) fn layer(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     op.finish(value)
 }
 
-/// GroupNorm.
+/// GroupNorm: MXNet has a scale and a shift for each group, ONNX for each channel.
 pub(super) fn group(op: &mut Op<'_, '_>) -> Result<(), Refusal> {
     let epsilon = op.attributes().float("eps")?.unwrap_or(1e-5);
     let groups = op.attributes().int("num_groups")?.unwrap_or(1);
-    let (x, gamma, beta) = (op.input(0)?, op.input(1)?, op.input(2)?);
+    let x = op.input(0)?;
+    let channels = op.ranked(x)?.get(1).and_then(Dim::fixed);
+    let (gamma, beta) = (by_channel(op, 1, channels)?, by_channel(op, 2, channels)?);
     let name = op.name("normalized");
     let node = op.node("GroupNormalization").input(x).input(gamma).input(beta);
     let value = node.attribute("num_groups", groups).attribute("epsilon", epsilon).output(&name);
     op.finish(value)
+}
+
+/// A weight with one element per group, each repeated for the channels of its group.
+fn by_channel(
+    op: &mut Op<'_, '_>,
+    index: usize,
+    channels: Option<usize>,
+) -> Result<ValueId, Refusal> {
+    let value = op.input(index)?;
+    let Some(&[count]) = op.sizes(value).as_deref() else { return Ok(value) };
+    let channels = channels.filter(|&channels| count > 0 && channels.is_multiple_of(count));
+    let Some(times) = channels.map(|channels| channels / count).filter(|&times| times > 1) else {
+        return Ok(value);
+    };
+    let weight = op.weight(index)?;
+    let of_groups = weight.to_f32().ok_or_else(|| Refusal::new("its weights are no numbers"))?;
+    let repeated = of_groups.iter().flat_map(|&element| std::iter::repeat_n(element, times));
+    Ok(op.constant(Tensor::vector(repeated.collect::<Vec<f32>>())))
 }
 
 /// L2Normalization: over an instance, over its channels, or over each of its pictures.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sedge_tensor::Tensor;
+use sedge_tensor::{DType, Tensor};
 
 use super::files::Files;
 use super::symbol::Symbol;
@@ -35,6 +35,11 @@ impl Weights {
             };
             self.0.get(&twin)
         })
+    }
+
+    /// True where weights are of half precision: MXNet then wants its inputs in that.
+    pub(super) fn are_half(&self) -> bool {
+        self.0.values().any(|tensor| tensor.dtype() == DType::F16)
     }
 
     /// Refuses a graph whose layers lack weights.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sedge_graph::{Graph, Node, ValueId};
-use sedge_tensor::Quantization;
+use sedge_tensor::{DType, Quantization};
 
 /// Operators that hand integers on as they are.
 const CARRIERS: [&str; 8] = [
@@ -17,9 +17,39 @@ const CARRIERS: [&str; 8] = [
     "GlobalMaxPool",
 ];
 
-/// States scale and zero point of every integer input that is dequantised first, and of every
-/// output that is quantised last.
+/// Metadata key, with the name of an input or output behind it, under which a file that Sedge
+/// converted says scale and zero point where no node does: integers that are spelled out.
+pub const QUANTIZATION: &str = "sedge.quantization.";
+
+/// The text of one scale and zero point.
+pub fn quantization_text(quantization: &Quantization) -> Option<String> {
+    match (quantization.scale.as_slice(), quantization.zero_point.as_slice()) {
+        (&[scale], &[zero]) => Some(format!("{scale} {zero}")),
+        _ => None,
+    }
+}
+
+fn stated(text: &str) -> Option<Quantization> {
+    let (scale, zero) = text.split_once(' ')?;
+    let (scale, zero): (f32, i64) = (scale.parse().ok()?, zero.parse().ok()?);
+    let sound = scale.is_finite() && scale > 0.0 && i32::try_from(zero).is_ok();
+    sound.then(|| Quantization { scale: vec![scale], zero_point: vec![zero], axis: 0 })
+}
+
+/// States scale and zero point of every integer input that is dequantised first, of every output
+/// that is quantised last, and of those that the metadata names.
 pub(super) fn state(graph: &mut Graph) {
+    let of_metadata = |&id: &ValueId| {
+        let value = graph.value(id);
+        let integer = value.dtype.is_some_and(DType::is_integer);
+        let text = graph.metadata.get(&format!("{QUANTIZATION}{}", value.name))?;
+        integer.then(|| Some((id, stated(text)?)))?
+    };
+    let named = graph.inputs.iter().chain(&graph.outputs).filter_map(of_metadata);
+    for (id, quantization) in named.collect::<Vec<_>>() {
+        graph.value_mut(id).quantization = Some(quantization);
+    }
+    graph.metadata.retain(|key, _| !key.starts_with(QUANTIZATION));
     let (producers, consumers) = (graph.producers(), graph.consumers());
     let output = |&id: &ValueId| Some((id, of_output(graph, &producers, id)?));
     let input = |&id: &ValueId| Some((id, of_input(graph, &consumers, id)?));

@@ -73,6 +73,28 @@ fn a_converted_file_knows_its_use_and_its_origin() {
 }
 
 #[test]
+fn a_converted_quantised_model_scores_as_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = "testdata/models/resnet8-cifar10-quant";
+    for (line, model) in [
+        (format!("model convert {source} DIR/exact.onnx"), "DIR/exact.onnx"),
+        (format!("model convert {source} DIR/qdq.onnx --quantised qdq"), "DIR/qdq.onnx"),
+        ("model convert DIR/exact.onnx DIR/package".to_owned(), "DIR/package"),
+    ] {
+        assert!(seen_in(directory.path(), &line).contains("wrote"), "{line}");
+        let answer = |model: &str| {
+            let line = format!("infer {model} testdata/images/cat_720p.jpg --format table -k 3");
+            seen_in(directory.path(), &line)
+        };
+        let (want, got) = (answer(source), answer(model));
+        assert!(want.contains("0.867"), "{want}");
+        // All but the command itself.
+        let shown = |seen: &str| seen.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(shown(&got), shown(&want));
+    }
+}
+
+#[test]
 fn models_of_several_files_are_found_by_their_bare_names() {
     let directory = tempfile::tempdir().unwrap();
     for file in ["resnet8-symbol.json", "resnet8-0000.params"] {

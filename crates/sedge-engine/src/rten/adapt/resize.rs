@@ -4,7 +4,7 @@
 //! Source: the ONNX specification of `Resize` (operator sets 11 to 19) and, where it leaves
 //! freedom, onnxruntime's `upsample.h` and `upsample_antialias.h`.
 
-use sedge_graph::{Graph, Node, ValueId};
+use sedge_graph::{Graph, Node, NodeBuilder, ValueId};
 use sedge_tensor::{DType, Tensor};
 
 use super::{dtype, fixed, rank, wrap};
@@ -24,10 +24,12 @@ pub(super) fn all_axes(graph: &mut Graph, node: &mut Node) -> Option<()> {
     let places: Vec<usize> =
         axes.iter().map(|&axis| wrap(axis, dims.len())).collect::<Option<_>>()?;
     if let Some(sizes) = graph.constant_ints(node.input(3)).filter(|s| s.len() == places.len()) {
-        let mut all: Vec<i64> =
-            dims.iter().map(|d| d.fixed().map(|n| n as i64)).collect::<Option<_>>()?;
-        places.iter().zip(sizes).for_each(|(&place, size)| all[place] = size);
-        node.inputs[3] = Some(graph.add_constant("resize_sizes", Tensor::vector(all)));
+        let mut all: Vec<Option<i64>> = dims.iter().map(|d| d.fixed().map(|n| n as i64)).collect();
+        places.iter().zip(sizes).for_each(|(&place, size)| all[place] = Some(size));
+        node.inputs[3] = Some(match all.iter().copied().collect::<Option<Vec<i64>>>() {
+            Some(all) => graph.add_constant("resize_sizes", Tensor::vector(all)),
+            None => computed_sizes(graph, node.input(0)?, &all),
+        });
     } else {
         let scales = graph.constant(node.input(2))?.to_f32()?.into_owned();
         let mut all = vec![1f32; dims.len()];
@@ -36,6 +38,23 @@ pub(super) fn all_axes(graph: &mut Graph, node: &mut Node) -> Option<()> {
     }
     node.attributes.remove("axes");
     Some(())
+}
+
+/// Sizes of which some, such as that of the batch, are the operand's own.
+fn computed_sizes(graph: &mut Graph, x: ValueId, all: &[Option<i64>]) -> ValueId {
+    let mut parts = Vec::with_capacity(all.len());
+    for (axis, size) in all.iter().enumerate() {
+        parts.push(match size {
+            Some(size) => graph.add_constant("resize_size", Tensor::vector(vec![*size])),
+            None => {
+                let start = axis as i64;
+                let node = graph.node("Shape").input(x).attribute("start", start);
+                node.attribute("end", start + 1).output("resize_size")
+            }
+        });
+    }
+    let join = graph.node("Concat").attribute("axis", 0i64);
+    parts.into_iter().fold(join, NodeBuilder::input).output("resize_sizes")
 }
 
 fn roi(node: &Node) -> bool {

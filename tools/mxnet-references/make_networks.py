@@ -74,6 +74,18 @@ def sampled(array, column):
     }
 
 
+def told_apart(rows):
+    """Rows of class, score and corners, by falling scores, that no other row comes near: what
+    suppression of boxes leaves is in no order where scores are equal."""
+    rows = rows[rows[:, 0] >= 0]
+    rows = rows[np.argsort(-rows[:, 1], kind="stable")]
+    scores = rows[:, 1]
+    gap = np.minimum(np.diff(scores, prepend=np.inf) * -1, np.diff(scores, append=-np.inf) * -1)
+    alone = rows[gap > 2e-4 * np.abs(scores)]
+    picked = alone[np.linspace(0, len(alone) - 1, min(len(alone), SAMPLES)).astype(int)] if len(alone) else alone
+    return [[float(number) for number in row] for row in picked]
+
+
 def network(name, symbol, shape):
     symbol = mx.sym.load_json(symbol)
     arguments, _, auxiliary = symbol.infer_shape_partial(data=shape)
@@ -93,6 +105,12 @@ def network(name, symbol, shape):
         if split and index != 1:
             continue
         found.append({"name": output, **sampled(array.asnumpy(), 1 if rows else 0 if split else None)})
+    arrays = [array.asnumpy() for array in outputs]
+    detections = None
+    if split:
+        detections = told_apart(np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays[:3]], 1))
+    elif rows:
+        detections = told_apart(next(a for a in arrays if a.shape[-1] == 6).reshape(-1, 6))
     weights = {key: list(s) for key, s in shapes.items() if key != "data" and not key.endswith("label")}
     auxiliary = symbol.list_auxiliary_states()
     return {
@@ -100,6 +118,7 @@ def network(name, symbol, shape):
         "input": list(shape),
         "weights": [[("aux:" if key in auxiliary else "arg:") + key, s] for key, s in weights.items()],
         "outputs": found,
+        "detections": detections,
     }
 
 

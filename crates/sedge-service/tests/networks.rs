@@ -36,6 +36,8 @@ struct Network {
     input: Vec<usize>,
     weights: Vec<(String, Vec<usize>)>,
     outputs: Vec<Answer>,
+    /// Of detectors: rows of class, score and corners, no two of which score alike.
+    detections: Option<Vec<[f32; 6]>>,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +152,42 @@ fn check(network: &Network, symbol: Vec<u8>) -> Result<f32, String> {
             worst = if off > worst || off.is_nan() { off } else { worst };
         }
     }
+    if let Some(wanted) = &network.detections {
+        let found = detections(&outputs)?;
+        for row in wanted {
+            let off = row_off(row, &found)?;
+            worst = if off > worst || off.is_nan() { off } else { worst };
+        }
+    }
     if worst <= TOLERANCE { Ok(worst) } else { Err(format!("off by {worst} of the mean size")) }
+}
+
+/// Rows of class, score and corners, which are one output or three.
+fn detections(outputs: &[Tensor]) -> Result<Vec<[f32; 6]>, String> {
+    let numbers = |output: &Tensor| output.to_f32().unwrap().into_owned();
+    if let Some(rows) = outputs.iter().find(|output| output.shape().last() == Some(&6)) {
+        return Ok(numbers(rows).as_chunks::<6>().0.to_vec());
+    }
+    let [classes, scores, corners] = outputs else { return Err("no detections".into()) };
+    let corners = numbers(corners);
+    let rows = numbers(classes).into_iter().zip(numbers(scores)).zip(corners.as_chunks::<4>().0);
+    Ok(rows.map(|((class, score), &[a, b, c, d])| [class, score, a, b, c, d]).collect())
+}
+
+/// How far the row of the nearest score is from the one that is wanted, as a part of its size.
+fn row_off(want: &[f32; 6], found: &[[f32; 6]]) -> Result<f32, String> {
+    let apart = |row: &[f32; 6]| (row[1] - want[1]).abs();
+    let real = found.iter().filter(|row| row[0] >= 0.0);
+    let nearest = real.min_by(|a, b| apart(a).total_cmp(&apart(b)));
+    let nearest = nearest.ok_or("nothing is detected")?;
+    if nearest[0] != want[0] {
+        return Err(format!("{want:?} is detected as {nearest:?}"));
+    }
+    let size = want[2..].iter().fold(1f32, |size, corner| size.max(corner.abs()));
+    let corners = nearest[2..].iter().zip(&want[2..]).map(|(a, b)| (a - b).abs() / size);
+    Ok(corners.fold(apart(nearest) / want[1].abs(), |off, part| {
+        if part > off || part.is_nan() { part } else { off }
+    }))
 }
 
 fn run(wanted: impl Fn(&str) -> bool) {

@@ -128,9 +128,23 @@ impl TensorInfo {
                 actual: tensor.shape().to_vec(),
             });
         }
+        // Operators go through the dimensions, also where there is nothing in them.
+        let dims = tensor.shape().iter().filter(|&&n| n > 0);
+        let places = dims.fold(1usize, |places, &n| places.saturating_mul(n));
+        if tensor.is_empty() && places > MAX_EMPTY_PLACES {
+            return Err(RunError::Shape {
+                name: self.name.clone(),
+                expected: format!("{} with elements in it", self.shape_text()),
+                actual: tensor.shape().to_vec(),
+            });
+        }
         Ok(())
     }
 }
+
+/// Product of the other dimensions up to which a tensor without elements is accepted: its shape
+/// costs whoever sends it nothing.
+const MAX_EMPTY_PLACES: usize = 1 << 16;
 
 /// Checks a whole set of inputs.
 pub(crate) fn accept_all(infos: &[TensorInfo], inputs: &[Tensor]) -> Result<(), RunError> {
@@ -138,4 +152,24 @@ pub(crate) fn accept_all(infos: &[TensorInfo], inputs: &[Tensor]) -> Result<(), 
         return Err(RunError::InputCount { expected: infos.len(), actual: inputs.len() });
     }
     infos.iter().zip(inputs).try_for_each(|(info, tensor)| info.accept(tensor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vast_shapes_without_elements_are_refused() {
+        let info = TensorInfo {
+            name: "x".into(),
+            dtype: DType::F32,
+            shape: vec![Dim::Unknown, Dim::Unknown],
+            ranked: true,
+            quantization: None,
+        };
+        let empty = |shape: [usize; 2]| Tensor::new(shape, Vec::<f32>::new()).unwrap();
+        assert!(info.accept(&empty([3, 0])).is_ok());
+        let error = info.accept(&empty([1 << 40, 0])).unwrap_err();
+        assert!(error.to_string().contains("takes shape ?x? with elements in it"), "{error}");
+    }
 }

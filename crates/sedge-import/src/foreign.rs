@@ -97,11 +97,18 @@ pub fn foreign(name: &str, bytes: &[u8]) -> Option<&'static Foreign> {
     if Format::recognise(&name, bytes).is_some() {
         return None;
     }
+    let is_part = name.rsplit_once(".data-").is_some_and(|(_, rest)| rest.contains("-of-"));
+    let is_list = name == "checkpoint" && starts(b"model_checkpoint_path");
+    // SageMaker Neo has JSON in files of this name.
+    let is_graph = ends(&[".meta"]) && starts(&[0x0a]);
+    if is_part || is_list || is_graph {
+        return Some(&CHECKPOINT);
+    }
     let by_name: [(&[&str], &Foreign); 9] = [
         (&[".pbtxt"], &TEXT_GRAPH),
         (&[".caffemodel", ".prototxt"], &CAFFE),
         (&[".engine", ".plan", ".trt"], &TENSOR_RT),
-        (&[".ckpt", ".ckpt.meta", ".ckpt.index"], &CHECKPOINT),
+        (&[".ckpt", ".index"], &CHECKPOINT),
         (&[".pdmodel", ".pdiparams"], &PADDLE),
         (&[".weights"], &DARKNET),
         (&[".pt", ".pth"], &PYTORCH),
@@ -146,6 +153,10 @@ mod tests {
             ("yolo.engine", b"\0\0\0\0", Some(&TENSOR_RT)),
             ("any", b"ftrt\0\0\0\0", Some(&TENSOR_RT)),
             ("m.safetensors", b"\x10\0\0\0\0\0\0\0{\"a\"", Some(&SAFETENSORS)),
+            ("checkpoint", b"model_checkpoint_path: \"m\"", Some(&CHECKPOINT)),
+            ("m.data-00000-of-00001", b"\0\0\x80?", Some(&CHECKPOINT)),
+            ("model.ckpt-70.meta", b"\x0a\xf2\x01", Some(&CHECKPOINT)),
+            ("compiled.meta", b"{\"Model\"", None),
             ("model.tflite", b"\x1c\0\0\0TFL3", None),
             ("cat.jpg", b"\xff\xd8\xff\xe0", None),
         ] {

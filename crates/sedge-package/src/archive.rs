@@ -68,6 +68,10 @@ const PREFIX: &str = "sedge-package-";
 /// A directory as young as this may not have been locked yet by whoever made it.
 const SETTLED: Duration = Duration::from_secs(60);
 
+/// What is told of a file that is compressed, or named so, and holds no archive.
+const NO_TAR: &str =
+    "it holds no tar archive. Hint: a single compressed file is used unpacked (gunzip)";
+
 /// Unpacks an archive into a fresh temporary directory. Links, absolute paths and paths that climb
 /// are refused; sizes and counts are bounded.
 pub(crate) fn unpack(path: &Path, kind: Kind) -> Result<Unpacked, PackageError> {
@@ -136,7 +140,7 @@ impl<R: Read> Read for Allowed<R> {
         let left = self.allowance.get();
         if left == 0 {
             let problem = format!("a header is larger than {} KiB", MAX_HEADER_BYTES >> 10);
-            return Err(io::Error::other(problem));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
         }
         let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let count = self.source.read(&mut buffer[..room])?;
@@ -156,8 +160,15 @@ impl Unpacker<'_> {
     fn tar(&mut self, source: impl Read) -> Result<(), String> {
         let allowance = Rc::new(Cell::new(MAX_HEADER_BYTES));
         let mut archive = tar::Archive::new(Allowed { source, allowance: allowance.clone() });
-        for entry in archive.entries().map_err(|e| e.to_string())? {
-            let mut entry = entry.map_err(|e| e.to_string())?;
+        for (index, entry) in archive.entries().map_err(|e| e.to_string())?.enumerate() {
+            let mut entry = entry.map_err(|error| match (index, error.kind()) {
+                // The library shows what it takes for a header, which may be anything.
+                (0, io::ErrorKind::Other) => NO_TAR.to_owned(),
+                (_, io::ErrorKind::Other) => {
+                    "it is damaged: an entry has no valid header".to_owned()
+                }
+                _ => error.to_string(),
+            })?;
             allowance.set(u64::MAX);
             let path = entry.path().map_err(|e| e.to_string())?.into_owned();
             match entry.header().entry_type() {

@@ -201,3 +201,16 @@ fn damaged_metadata_says_nothing() {
     std::fs::write(other.path().join("libother.so"), b"\x7fELF\x02\x01\x01\0").unwrap();
     assert!(matches!(Package::open(other.path(), &[]), Err(PackageError::NoModel { .. })));
 }
+
+#[test]
+fn a_compressed_file_that_is_no_archive_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.onnx.gz");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut encoder = GzEncoder::new(file, Compression::default());
+    encoder.write_all(&[0x1b; 2048]).unwrap();
+    encoder.finish().unwrap();
+    let error = Package::open(&path, &[]).unwrap_err().to_string();
+    assert!(error.contains("it holds no tar archive. Hint: a single compressed file"), "{error}");
+    assert!(!error.contains("\\u{1b}") && !error.contains('\u{1b}'), "{error:?}");
+}

@@ -39,7 +39,7 @@ impl DetectionOptions {
         if self.per_class {
             self.max_detections
         } else {
-            self.max_detections * self.max_classes_per_detection
+            self.max_detections.saturating_mul(self.max_classes_per_detection)
         }
     }
 

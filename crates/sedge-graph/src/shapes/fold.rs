@@ -61,6 +61,10 @@ fn evaluate(graph: &Graph, node: &Node) -> Option<Tensor> {
         "Cast" => {
             let to = onnx::dtype_of(node.int("to")?)?;
             let values = match first.dtype() {
+                // Half is true, and would be none when it is cut off.
+                dtype if dtype.is_float() && to == DType::Bool => {
+                    first.to_f32()?.iter().map(|&x| i64::from(x != 0.0)).collect()
+                }
                 dtype if dtype.is_float() => first.to_f32()?.iter().map(|&x| x as i64).collect(),
                 _ => first.to_i64()?,
             };
@@ -244,6 +248,7 @@ mod tests {
         let y = node.attribute("equation", "abc,cde->abde").output("y");
         let shape = graph.node("Shape").input(y).attribute("start", 1i64).output("shape");
         let less = graph.node("Less").input(shape).ints(&[4]).output("less");
+        let half = graph.node("Cast").scalar(0.5).attribute("to", 9i64).output("half");
         let both = graph.node("And").input(less).input(less).output("both");
         let neither = graph.node("Not").input(both).output("neither");
         fold(&mut graph);
@@ -253,6 +258,7 @@ mod tests {
         assert_eq!(graph.constant_ints(Some(shape)), None, "the batch is open");
         let fixed = graph.constant_ints(Some(neither));
         assert!(fixed.is_none());
+        assert_eq!(graph.constant_ints(Some(half)), Some(vec![1]));
         for dim in graph.value_mut(x).shape.iter_mut().flatten().take(1) {
             *dim = Dim::Fixed(1);
         }

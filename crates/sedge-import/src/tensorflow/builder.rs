@@ -119,7 +119,7 @@ impl<'p> Context<'p> {
         self.gone.contains(&(node, Some(index))) || self.gone.contains(&(node, None))
     }
 
-    /// Says that nothing comes out of this result: its branch is not taken.
+    /// Says that nothing comes out of this result of a `Switch`: its branch is not taken.
     pub(super) fn lose(&mut self, output: Output) {
         self.gone.insert((output.node, Some(output.index)));
     }
@@ -130,7 +130,9 @@ impl<'p> Context<'p> {
         if self.gone.is_empty() {
             return false;
         }
-        self.gone.retain(|&(other, _)| other != node);
+        for results in [None, Some(0), Some(1)] {
+            self.gone.remove(&(node, results));
+        }
         let operands = self.loops.operands(self.program, node);
         let mut gone = operands.iter().map(|&operand| self.is_gone(operand));
         let is_gone = match self.program.nodes[node].op {

@@ -98,9 +98,6 @@ pub enum PackageError {
     /// A package that only its own runtime runs.
     #[error("{0}")]
     Neo(Box<Neo>),
-    /// A service name that breaks the rule.
-    #[error(transparent)]
-    Name(#[from] crate::NameError),
 }
 
 /// One thing that nobody has said about a model.

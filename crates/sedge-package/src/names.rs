@@ -36,7 +36,7 @@ pub fn validate_service_name(name: &str) -> Result<(), NameError> {
 /// A service name for a model file, directory or archive: its name with other characters replaced
 /// by hyphens; a name that is only a format's habit takes its parent directory's. Where that leaves
 /// less than a service's name has, `model` stands before it.
-pub fn service_name(path: &Path) -> Result<String, NameError> {
+pub fn service_name(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let own = stem(&path);
     let habit = HABITS.contains(&own.to_ascii_lowercase().as_str());
@@ -44,12 +44,11 @@ pub fn service_name(path: &Path) -> Result<String, NameError> {
         Some(parent) if habit && parent.file_name().is_some() => cleaned(&file_name(parent)),
         _ => own,
     };
-    let name: String = match name.len() {
+    match name.len() {
         0 => "model".to_owned(),
         1 => format!("model-{name}"),
         _ => name.chars().take(63).collect(),
-    };
-    validate_service_name(&name).map(|()| name)
+    }
 }
 
 fn file_name(path: &Path) -> String {
@@ -85,7 +84,8 @@ mod tests {
             ("/m/模型.onnx", "model"),
             ("/m/shapes/image-classification.tar.gz", "shapes"),
         ] {
-            assert_eq!(service_name(Path::new(path)).as_deref(), Ok(name), "{path}");
+            assert_eq!(service_name(Path::new(path)), name, "{path}");
+            assert_eq!(validate_service_name(name), Ok(()));
         }
     }
 

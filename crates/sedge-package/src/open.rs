@@ -171,7 +171,7 @@ impl Package {
         let named_by_manifest = settings.get("model.name").and_then(|name| name.value.as_str());
         let name = match named_by_manifest {
             Some(name) => name.to_owned(),
-            None => names::service_name(named)?,
+            None => names::service_name(named),
         };
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         let mut package = Self {

@@ -76,9 +76,7 @@ fn the_embedded_engine_answers_the_same_for_the_models_of_converted_packages() {
 }
 
 fn run_operators(engine: &str) {
-    if Registry::new(None).engine(engine).and_then(|engine| engine.version()).is_err() {
-        assert!(std::env::var_os("CI").is_none(), "engine {engine} is not available");
-        println!("skipped: engine {engine} is not available");
+    if version(&Registry::new(None), engine).is_none() {
         return;
     }
     let (passed, failed) = operators::run(engine, testdata());
@@ -145,45 +143,15 @@ fn onnxruntime_gives_every_byte_of_tensorflow_lites_8_bit_operators() {
 }
 
 fn run_tables(engine: &str) {
-    let answers = packed::run(engine, &testdata().join("tflite_tables.zip"));
-    assert!(answers.len() > 140, "only {} cases were found", answers.len());
     let lacking = if engine == "onnxruntime" { exclusions::ONNXRUNTIME_LACKS } else { &[] };
-    let (mut equal, mut faults) = (0, Vec::new());
-    for (name, (operator, outcome)) in &answers {
-        let expected = lacking.iter().find(|(case, _)| case == name);
-        match (outcome, expected) {
-            (packed::Outcome::Equal, None) => equal += 1,
-            (packed::Outcome::Equal, Some(_)) => {
-                faults.push(format!("{name} is excused without need"));
-            }
-            (packed::Outcome::Refused(why), Some((_, reason))) => {
-                println!("  excused {name}: {why}\n          because {reason}");
-            }
-            (packed::Outcome::Refused(why) | packed::Outcome::Wrong(why), _) => {
-                faults.push(format!("{name} ({operator}): {why}"));
-            }
-        }
-    }
-    println!("engine {engine}: {equal} of {} 8-bit operators equal", answers.len());
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    packed::judge(engine, &testdata().join("tflite_tables.zip"), 140, lacking);
 }
 
 /// Cases of `tflite_cases.zip`, which have to be computed by any engine.
 fn run_tflite_cases(engine: &str) {
-    if version(&Registry::new(None), engine).is_none() {
-        return;
+    if version(&Registry::new(None), engine).is_some() {
+        packed::judge(engine, &testdata().join("tflite_cases.zip"), 70, &[]);
     }
-    let answers = packed::run(engine, &testdata().join("tflite_cases.zip"));
-    assert!(answers.len() > 70, "only {} cases were found", answers.len());
-    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
-        packed::Outcome::Equal => None,
-        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
-            Some(format!("{name} ({operator}): {why}"))
-        }
-    };
-    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
-    println!("engine {engine}: {} of {} equal", answers.len() - faults.len(), answers.len());
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
@@ -217,31 +185,10 @@ fn a_graph_of_training_answers_as_the_one_to_deploy() {
 }
 
 fn run_mxnet_operators(engine: &str) {
-    if Registry::new(None).engine(engine).and_then(|engine| engine.version()).is_err() {
-        assert!(std::env::var_os("CI").is_none(), "engine {engine} is not available");
-        println!("skipped: engine {engine} is not available");
-        return;
+    if version(&Registry::new(None), engine).is_some() {
+        let archive = testdata().join("mxnet_ops.zip");
+        packed::judge(engine, &archive, 130, exclusions::MXNET_OPERATORS);
     }
-    let answers = packed::run(engine, &testdata().join("mxnet_ops.zip"));
-    assert!(answers.len() > 130, "only {} cases were found", answers.len());
-    let (mut equal, mut faults) = (0, Vec::new());
-    for (name, (operator, outcome)) in &answers {
-        let excuse = exclusions::MXNET_OPERATORS.iter().find(|(case, _)| case == name);
-        match (outcome, excuse) {
-            (packed::Outcome::Equal, None) => equal += 1,
-            (packed::Outcome::Equal, Some(_)) => {
-                faults.push(format!("{name} is excused without need"));
-            }
-            (packed::Outcome::Refused(why), Some((_, reason))) => {
-                println!("  excused {name}: {why}\n          because {reason}");
-            }
-            (packed::Outcome::Refused(why) | packed::Outcome::Wrong(why), _) => {
-                faults.push(format!("{name} ({operator}): {why}"));
-            }
-        }
-    }
-    println!("engine {engine}: {equal} of {} MXNet operator cases equal", answers.len());
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
@@ -258,36 +205,17 @@ fn onnxruntime_computes_every_operator_as_mxnet() {
 #[test]
 #[cfg(feature = "onnxruntime")]
 fn onnxruntime_answers_the_same_for_what_is_read_and_written_again() {
-    if Registry::new(None).engine("onnxruntime").and_then(|engine| engine.version()).is_err() {
-        assert!(std::env::var_os("CI").is_none(), "onnxruntime is not available");
-        println!("skipped: onnxruntime is not available");
-        return;
+    if version(&Registry::new(None), "onnxruntime").is_some() {
+        packed::judge("onnxruntime", &testdata().join("onnx_ops.zip"), 700, &[]);
     }
-    let answers = packed::run("onnxruntime", &testdata().join("onnx_ops.zip"));
-    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
-        packed::Outcome::Equal => None,
-        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
-            Some(format!("{name} ({operator}): {why}"))
-        }
-    };
-    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// Every case of TensorFlow's operators.
 fn tensorflow(engine: &str) {
-    let answers = packed::run(engine, &testdata().join("tensorflow_ops.zip"));
-    assert!(answers.len() > 250, "only {} cases were found", answers.len());
-    let fault = |(name, (operator, outcome)): (&String, &(String, packed::Outcome))| match outcome {
-        packed::Outcome::Equal => None,
-        packed::Outcome::Refused(why) | packed::Outcome::Wrong(why) => {
-            Some(format!("{name} ({operator}): {why}"))
-        }
-    };
-    let faults: Vec<_> = answers.iter().filter_map(fault).collect();
-    let equal = answers.len() - faults.len();
-    println!("TensorFlow's operators, {engine}: {equal} of {} cases equal", answers.len());
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    if version(&Registry::new(None), engine).is_none() {
+        return;
+    }
+    packed::judge(engine, &testdata().join("tensorflow_ops.zip"), 250, &[]);
     let (count, faults) = saved::run(engine, testdata());
     assert!(count >= 5, "only {count} saved models were found");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -301,10 +229,5 @@ fn the_embedded_engine_computes_every_operator_as_tensorflow() {
 #[test]
 #[cfg(feature = "onnxruntime")]
 fn onnxruntime_computes_every_operator_as_tensorflow() {
-    if Registry::new(None).engine("onnxruntime").and_then(|engine| engine.version()).is_err() {
-        assert!(std::env::var_os("CI").is_none(), "onnxruntime is not available");
-        println!("skipped: onnxruntime is not available");
-        return;
-    }
     tensorflow("onnxruntime");
 }

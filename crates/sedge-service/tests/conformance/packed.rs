@@ -66,6 +66,30 @@ pub(crate) fn run(engine: &str, archive: &Path) -> BTreeMap<String, (String, Out
     cases.into_iter().map(one).collect()
 }
 
+/// Runs every case of an archive, which has more than `least`: all have to be equal but those that
+/// are excused, each with its reason, which have to be refused.
+pub(crate) fn judge(engine: &str, archive: &Path, least: usize, excused: &[(&str, &str)]) {
+    let answers = run(engine, archive);
+    assert!(answers.len() > least, "only {} cases were found", answers.len());
+    let (mut equal, mut faults) = (0, Vec::new());
+    for (name, (operator, outcome)) in &answers {
+        let excuse = excused.iter().find(|(case, _)| case == name);
+        match (outcome, excuse) {
+            (Outcome::Equal, None) => equal += 1,
+            (Outcome::Equal, Some(_)) => faults.push(format!("{name} is excused without need")),
+            (Outcome::Refused(why), Some((_, reason))) => {
+                println!("  excused {name}: {why}\n          because {reason}");
+            }
+            (Outcome::Refused(why) | Outcome::Wrong(why), _) => {
+                faults.push(format!("{name} ({operator}): {why}"));
+            }
+        }
+    }
+    let title = archive.file_name().unwrap_or_default().to_string_lossy();
+    println!("engine {engine}: {equal} of {} cases of {title} equal", answers.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 fn replay(
     case: &Case,
     engine: &str,

@@ -142,7 +142,7 @@ impl Infer {
         pipeline: &Pipeline,
     ) -> Result<Prediction> {
         let bytes = source.read()?;
-        let mut request = Request::picture(service_name(&self.model)?, bytes.clone());
+        let mut request = Request::picture(service_name(&self.model), bytes.clone());
         request.image = Some(source.name());
         let classes = pipeline.info().task == "image-classification";
         let top_k = self.top_k.or(classes.then_some(TOP_CLASSES));

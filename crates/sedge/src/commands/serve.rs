@@ -176,8 +176,7 @@ fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
     let name = |section: &ServiceConfig| {
         let name = match &section.name {
             Some(name) => name.clone(),
-            None => service_name(&section.model)
-                .with_context(|| format!("{} needs a name", section.model.display()))?,
+            None => service_name(&section.model),
         };
         validate_service_name(&name)?;
         if !taken.insert(name.clone()) {

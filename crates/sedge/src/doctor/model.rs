@@ -41,8 +41,7 @@ pub(super) fn probe_config(context: &Context) -> Vec<Finding> {
     let value = format!("{shown}: {services} service{plural}");
     let mut findings = vec![Finding::ok(AREA, "file", value).with(json!({"services": services}))];
     for section in &config.service {
-        let named = section.name.clone().or_else(|| service_name(&section.model).ok());
-        let name = named.unwrap_or_else(|| "unnamed".into());
+        let name = section.name.clone().unwrap_or_else(|| service_name(&section.model));
         match load_section(section) {
             Ok(loaded) => loaded.tell(AREA, &format!("{name}: "), &mut findings),
             Err(error) => findings.push(failed(AREA, name, &error, INSPECT)),

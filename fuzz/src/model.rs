@@ -42,9 +42,9 @@ pub(crate) fn describe(mut package: Package) {
     let graph = std::mem::take(&mut package.graph);
     let (inputs, outputs) = TensorInfo::of_graph(&graph);
     inputs.iter().chain(&outputs).for_each(|info| drop(info.shape_text()));
-    let counted = statistics(&graph);
     prepare(&graph);
-    if is_small(&graph, &counted) {
+    let computed = shapes::computed(&graph);
+    if is_small(&computed, &statistics(&computed)) {
         let mut spelled = graph.clone();
         if sedge_engine::spell_out(&mut spelled) > 0 {
             load(spelled);

@@ -62,6 +62,16 @@ pub enum LoadError {
         /// What is lacking.
         reason: String,
     },
+    /// A result that no device can hold.
+    #[error(
+        "the model's '{name}' would have the shape {shape:?}, more than 8 GiB. Hint: the file is damaged, or an input's shape has to be fixed before the model is converted"
+    )]
+    Vast {
+        /// The value.
+        name: String,
+        /// Its shape as its operator makes it.
+        shape: Vec<usize>,
+    },
     /// The graph could not be written in operators the engine knows.
     #[error(transparent)]
     Expand(#[from] ExpandError),

@@ -1,7 +1,8 @@
 //! What every engine that reads ONNX needs done to a graph first.
 
 use sedge_graph::passes::{self, ExpandError};
-use sedge_graph::{Graph, onnx};
+use sedge_graph::{Graph, onnx, shapes};
+use sedge_tensor::DType;
 
 use crate::LoadError;
 use crate::error::EMBEDDED;
@@ -23,7 +24,27 @@ pub(crate) fn plain(mut graph: Graph, engine: &'static str) -> Result<Graph, Loa
         return Err(LoadError::Unsupported { engine, what });
     }
     passes::clean(&mut graph);
+    refuse_vast(&graph)?;
     Ok(graph)
+}
+
+/// Bytes of one tensor above which no device runs a model; a number in a damaged file says more.
+const MOST_TENSOR_BYTES: u64 = 8 << 30;
+
+/// Refuses what could only end the process: engines allocate results without asking whether it is
+/// possible.
+fn refuse_vast(graph: &Graph) -> Result<(), LoadError> {
+    let computed = shapes::computed(graph);
+    for id in computed.nodes.iter().flat_map(|node| &node.outputs).flatten() {
+        let value = computed.value(*id);
+        let Some(shape) = value.fixed_shape() else { continue };
+        let size = value.dtype.and_then(DType::size).unwrap_or(1);
+        let bytes = sedge_tensor::element_count(&shape).and_then(|count| count.checked_mul(size));
+        if bytes.is_none_or(|bytes| bytes as u64 > MOST_TENSOR_BYTES) {
+            return Err(LoadError::Vast { name: value.name.clone(), shape });
+        }
+    }
+    Ok(())
 }
 
 /// An operator without expansion as one that the embedded engine lacks.
@@ -52,4 +73,25 @@ pub(crate) fn with_weights_apart(graph: Graph) -> (Vec<u8>, Vec<u8>) {
 #[cfg(feature = "onnxruntime")]
 pub(crate) fn whole(graph: &Graph) -> Vec<u8> {
     onnx::write(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: the file states 4x2x3, its operator makes petabytes.
+    #[test]
+    fn results_are_measured_by_what_makes_them() {
+        let bytes = include_bytes!("../../../testdata/fuzz/onnx/regression-expand-to-vast");
+        let graph = onnx::read(&bytes.to_vec().into()).unwrap();
+        let error = plain(graph.clone(), EMBEDDED).unwrap_err().to_string();
+        assert!(
+            error.contains("'Identity' would have the shape [90164248444932, 2, 3]"),
+            "{error}"
+        );
+        let mut fine = graph;
+        fine.nodes[0].op = "Identity".into();
+        fine.nodes[0].inputs.truncate(1);
+        assert!(plain(fine, EMBEDDED).is_ok());
+    }
 }

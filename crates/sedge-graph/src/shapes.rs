@@ -36,6 +36,21 @@ pub fn infer_from(graph: &mut Graph, first: usize) {
     }
 }
 
+/// The shapes that the nodes give, whatever the file states of their results.
+///
+/// A file may state that a result is small which its nodes make large; only what follows from
+/// inputs and weights says what running it takes.
+pub fn computed(graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    let results: Vec<_> =
+        graph.nodes.iter().flat_map(|node| &node.outputs).flatten().copied().collect();
+    for id in results {
+        graph.value_mut(id).shape = None;
+    }
+    infer(&mut graph);
+    graph
+}
+
 fn infer_node(graph: &mut Graph, index: usize) {
     let node = &graph.nodes[index];
     let results = rules::infer(graph, node);

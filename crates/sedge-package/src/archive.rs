@@ -75,31 +75,75 @@ const NO_TAR: &str =
 /// Unpacks an archive into a fresh temporary directory. Links, absolute paths and paths that climb
 /// are refused; sizes and counts are bounded.
 pub(crate) fn unpack(path: &Path, kind: Kind) -> Result<Unpacked, PackageError> {
-    let refuse = |problem: String| PackageError::Archive { path: path.to_owned(), problem };
-    let text = |error: io::Error| refuse(error.to_string());
+    readable(path, kind)?;
+    let refuse = |error: io::Error| refused(path, error.to_string());
+    let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(refuse)?;
+    let lock = File::open(directory.path()).map_err(refuse)?;
+    lock.try_lock().map_err(|error| refused(path, error.to_string()))?;
+    sweep(directory.path());
+    fill(path, kind, directory.path(), MAX_BYTES)?;
+    Ok(Unpacked { directory, _lock: lock })
+}
+
+/// Whether a file is an archive that a package may come in, told by its first bytes.
+///
+/// True also for kinds that are recognised and not read, so that unpacking them says which they
+/// are. Weights of Chainer (`.npz`) are archives too, but models and no packages.
+pub fn is_archive(path: &Path) -> bool {
+    kind_of(path).is_some()
+}
+
+/// Unpacks the archive of a package into an empty directory, at most `budget_bytes` of it and
+/// within the limits for every archive. What was written stays when it fails: the directory is
+/// the caller's to remove.
+///
+/// # Errors
+/// Files that are no archive or damaged; archives that hold links or paths that lead out, too many
+/// files, or more bytes than allowed; a directory that cannot be written to.
+pub fn unpack_into(path: &Path, directory: &Path, budget_bytes: u64) -> Result<(), PackageError> {
+    let kind = kind_of(path).ok_or_else(|| refused(path, "it is no archive".to_owned()))?;
+    readable(path, kind)?;
+    fill(path, kind, directory, budget_bytes.min(MAX_BYTES))
+}
+
+/// The kind of archive at `path`, unless it is a model that only looks like one.
+pub(crate) fn kind_of(path: &Path) -> Option<Kind> {
+    let weights = path.extension().is_some_and(|extension| extension == "npz");
+    if weights || !path.is_file() { None } else { sniff(path) }
+}
+
+fn refused(path: &Path, problem: String) -> PackageError {
+    PackageError::Archive { path: path.to_owned(), problem }
+}
+
+/// Refuses kinds that are recognised and not read.
+fn readable(path: &Path, kind: Kind) -> Result<(), PackageError> {
     if let Kind::Foreign(what) = kind {
-        return Err(refuse(format!("it is {what}. Hint: pack it as .tar.gz or .zip")));
+        return Err(refused(path, format!("it is {what}. Hint: pack it as .tar.gz or .zip")));
     }
     // Other frameworks' model files are zip archives, of which nothing needs to be unpacked.
-    if let Some(foreign) = other_model(path, kind) {
-        return Err(PackageError::Foreign { path: path.to_owned(), foreign });
+    match other_model(path, kind) {
+        Some(foreign) => Err(PackageError::Foreign { path: path.to_owned(), foreign }),
+        None => Ok(()),
     }
-    let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(text)?;
-    let lock = File::open(directory.path()).map_err(text)?;
-    lock.try_lock().map_err(|error| refuse(error.to_string()))?;
-    sweep(directory.path());
-    let file = File::open(path).map_err(text)?;
-    let size = file.metadata().map_err(text)?.len();
-    let left = size.saturating_mul(MAX_RATIO).saturating_add(ALWAYS_BYTES).min(MAX_BYTES);
-    let mut out = Unpacker { root: directory.path(), entries: 0, most: left, left };
+}
+
+fn fill(path: &Path, kind: Kind, root: &Path, budget_bytes: u64) -> Result<(), PackageError> {
+    let open = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        io::Result::Ok((file, size))
+    };
+    let (file, size) = open().map_err(|error| refused(path, error.to_string()))?;
+    let most = size.saturating_mul(MAX_RATIO).saturating_add(ALWAYS_BYTES).min(budget_bytes);
+    let mut out = Unpacker { root, entries: 0, most, left: most };
     match kind {
         Kind::Gzip => out.tar(flate2::read::GzDecoder::new(file)),
         Kind::Tar => out.tar(file),
         Kind::Zip => out.zip(file),
         Kind::Foreign(what) => Err(what.to_owned()),
     }
-    .map_err(refuse)?;
-    Ok(Unpacked { directory, _lock: lock })
+    .map_err(|problem| refused(path, problem))
 }
 
 fn other_model(path: &Path, kind: Kind) -> Option<&'static Foreign> {

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sedge_import::{Foreign, ImportError};
 
@@ -98,6 +98,33 @@ pub enum PackageError {
     /// A package that only its own runtime runs.
     #[error("{0}")]
     Neo(Box<Neo>),
+}
+
+impl PackageError {
+    /// The same error with paths below `from` told as below `to`: where an archive was unpacked
+    /// means nothing to anybody.
+    #[must_use]
+    pub fn relocated(mut self, from: &Path, to: &Path) -> Self {
+        if let Some(path) = self.path_mut()
+            && let Ok(rest) = path.strip_prefix(from)
+        {
+            *path = if rest == Path::new("") { to.to_owned() } else { to.join(rest) };
+        }
+        self
+    }
+
+    fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Read { path, .. }
+            | Self::NoModel { path, .. }
+            | Self::Import { path, .. }
+            | Self::Archive { path, .. }
+            | Self::Foreign { path, .. }
+            | Self::Empty(path) => Some(path),
+            Self::Neo(neo) => Some(&mut neo.path),
+            _ => None,
+        }
+    }
 }
 
 /// One thing that nobody has said about a model.

@@ -14,15 +14,23 @@ const MAX_FILES: usize = 10_000;
 /// The identity of a package: sha256 over its sorted file list, one line
 /// `path NUL size NUL sha256 LF` per file, paths relative and with `/`. In lowercase hex.
 pub(crate) fn of_files(root: &Path, files: &[PathBuf]) -> Result<String, PackageError> {
-    let mut lines = Vec::with_capacity(files.len());
+    let mut digests = Vec::with_capacity(files.len());
     for file in files {
         let (size, digest) = digest(file)?;
-        lines.push(format!("{}\0{size}\0{digest}\n", relative(root, file)));
+        digests.push((relative(root, file), size, digest));
     }
+    Ok(identity_of(digests))
+}
+
+/// The identity of a package of these files: path relative to the package with `/`, size in bytes,
+/// and sha256 in lowercase hex of each, in any order.
+pub fn identity_of(files: impl IntoIterator<Item = (String, u64, String)>) -> String {
+    let line = |(path, size, digest)| format!("{path}\0{size}\0{digest}\n");
+    let mut lines: Vec<String> = files.into_iter().map(line).collect();
     lines.sort();
     let mut hasher = Sha256::new();
     lines.iter().for_each(|line| hasher.update(line));
-    Ok(hex(&hasher.finalize()))
+    hex(&hasher.finalize())
 }
 
 /// The path of a file below `root`, with `/`.

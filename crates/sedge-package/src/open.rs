@@ -39,6 +39,8 @@ pub struct Package {
     pub bytes: u64,
     /// The model's own file and those it reads beside it.
     sources: Vec<PathBuf>,
+    /// All files that the identity covers.
+    files: Vec<PathBuf>,
     /// What is odd about the package, but no error.
     pub notes: Vec<String>,
     /// What the user named, for hints.
@@ -58,10 +60,7 @@ impl Package {
     pub fn open(path: &Path, overrides: &[(String, Value, Origin)]) -> Result<Self, PackageError> {
         let metadata = std::fs::metadata(path)
             .map_err(|error| PackageError::Read { path: path.to_owned(), error })?;
-        // An archive of weights is a model and no package.
-        let weights = path.extension().is_some_and(|extension| extension == "npz");
-        let kind = if metadata.is_file() && !weights { archive::sniff(path) } else { None };
-        if let Some(kind) = kind {
+        if let Some(kind) = archive::kind_of(path) {
             let unpacked = archive::unpack(path, kind)?;
             let root = unpacked.path().to_owned();
             return Self::open_directory(&root, path, overrides, Some(unpacked)).map_err(|error| {
@@ -186,6 +185,7 @@ impl Package {
             root,
             file,
             sources,
+            files,
             notes: Vec::new(),
             named: named.to_owned(),
             has_manifest,
@@ -198,6 +198,18 @@ impl Package {
     /// The files that are the model, the main one first, with their names in the package.
     pub fn model_files(&self) -> impl Iterator<Item = (PathBuf, String)> {
         self.sources.iter().map(|path| (path.clone(), identity::relative(&self.root, path)))
+    }
+
+    /// The files that the package consists of and its identity covers, with their names in it:
+    /// with a manifest all below its directory, else [`Package::model_files`].
+    pub fn files(&self) -> impl Iterator<Item = (PathBuf, String)> {
+        self.files.iter().map(|path| (path.clone(), identity::relative(&self.root, path)))
+    }
+
+    /// What to open in a copy of [`Package::files`] to get this package again, as a path relative
+    /// to the copy: empty for the directory itself, which only a manifest makes a package for sure.
+    pub fn entry(&self) -> String {
+        if self.has_manifest { String::new() } else { self.main_file() }
     }
 
     /// The name of the main file in the package.

@@ -1,0 +1,180 @@
+//! Files and directories of this device.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sedge_package::{Package, is_archive};
+use sha2::{Digest, Sha256};
+
+use super::{Fetched, Seen};
+use crate::error::io_error;
+use crate::request::Hooks;
+use crate::store::disk;
+use crate::{Artefact, DeployError, InstallRequest, Step};
+
+/// The file in which a package is signed.
+const SIGNATURE: &str = "model.sig";
+/// Depth and number of files that are looked at to tell a directory from another, what a package
+/// may have.
+const MAX_DEPTH: usize = 10;
+const MAX_FILES: usize = 10_000;
+
+/// Compares files by name, size, time and inode, then a single file by its digest: a copy of the
+/// same file is no change.
+pub(crate) fn check(path: &Path, known: Option<&Artefact>) -> Result<Seen, DeployError> {
+    let (fingerprint, bytes) = fingerprint(path)?;
+    let Some(known) = known else { return Ok(Seen::Changed(Some(bytes))) };
+    if known.fingerprint.as_ref() == Some(&fingerprint) {
+        return Ok(Seen::Unchanged);
+    }
+    // The companions of a model file are not in its digest.
+    let same = match &known.sha256 {
+        Some(digest) if is_archive(path) && known.bytes == bytes => disk::sha256(path)? == *digest,
+        _ => false,
+    };
+    Ok(if same { Seen::Unchanged } else { Seen::Changed(Some(bytes)) })
+}
+
+/// Copies what the package consists of and nothing beside it.
+pub(crate) fn fetch(
+    path: &Path,
+    request: &InstallRequest,
+    staging: &Path,
+    hooks: &Hooks<'_>,
+) -> Result<Fetched, DeployError> {
+    let (fingerprint, _) = fingerprint(path)?;
+    let fetched = if is_archive(path) {
+        archive(path, request, staging, hooks)?
+    } else {
+        package(path, request, staging, hooks)?
+    };
+    let artefact = Artefact { fingerprint: Some(fingerprint), ..fetched.artefact };
+    Ok(Fetched { artefact, ..fetched })
+}
+
+/// An archive is copied before it is unpacked, so that what is hashed is what is unpacked.
+fn archive(
+    path: &Path,
+    request: &InstallRequest,
+    staging: &Path,
+    hooks: &Hooks<'_>,
+) -> Result<Fetched, DeployError> {
+    let bytes = path.metadata().map_err(io_error("read", path))?.len();
+    allow(path, bytes, request.limits.download_bytes)?;
+    disk::require_space(staging, bytes)?;
+    hooks.report(Step::Fetch, 0, Some(bytes))?;
+    let copy = staging.join(path.file_name().unwrap_or_default());
+    copy_file(path, &copy)?;
+    let sha256 = Some(disk::sha256(&copy)?);
+    hooks.report(Step::Fetch, bytes, Some(bytes))?;
+    Ok(Fetched { path: copy, artefact: Artefact { bytes, sha256, ..Artefact::default() } })
+}
+
+fn package(
+    path: &Path,
+    request: &InstallRequest,
+    staging: &Path,
+    hooks: &Hooks<'_>,
+) -> Result<Fetched, DeployError> {
+    if path.is_dir() && request.sha256.is_some() {
+        return Err(DeployError::Request(format!(
+            "{} is a directory, which has no sha256. Hint: leave it out, or give an archive",
+            path.display()
+        )));
+    }
+    // Opened where it lies to learn its files; what enters the store is opened again.
+    let package = Package::open(path, &request.overrides)?;
+    allow(path, package.bytes, request.limits.package_bytes)?;
+    disk::require_space(staging, package.bytes)?;
+    let root = staging.join("package");
+    let mut done = 0;
+    for (file, name) in package.files() {
+        hooks.report(Step::Fetch, done, Some(package.bytes))?;
+        done += copy_file(&file, &root.join(name))?;
+    }
+    // Not part of the package's identity, and needed by whoever checks who made it.
+    let signature = package.root.join(SIGNATURE);
+    if package.entry().is_empty() && signature.is_file() {
+        copy_file(&signature, &root.join(SIGNATURE))?;
+    }
+    hooks.report(Step::Fetch, done, Some(package.bytes))?;
+    let opened = root.join(package.entry());
+    let sha256 = match path.is_dir() {
+        true => None,
+        false => Some(disk::sha256(&root.join(package.main_file()))?),
+    };
+    Ok(Fetched { path: opened, artefact: Artefact { bytes: done, sha256, ..Artefact::default() } })
+}
+
+fn allow(path: &Path, bytes: u64, limit: u64) -> Result<(), DeployError> {
+    match bytes > limit {
+        true => Err(DeployError::TooLarge { origin: path.display().to_string(), bytes, limit }),
+        false => Ok(()),
+    }
+}
+
+/// Copies one file, sharing its blocks where the file system can; its size.
+fn copy_file(from: &Path, to: &Path) -> Result<u64, DeployError> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(io_error("make the directory", parent))?;
+    }
+    let bytes = fs::copy(from, to).map_err(io_error("copy", from))?;
+    let owned = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(to, owned).map_err(io_error("write", to))?;
+    Ok(bytes)
+}
+
+/// A digest over names, sizes, times and inodes of a file, or of all files below a directory; and
+/// their bytes. For a single model file, of its whole directory: its labels and weights lie there.
+fn fingerprint(path: &Path) -> Result<(String, u64), DeployError> {
+    let metadata = path.metadata().map_err(io_error("read", path))?;
+    let mut lines = vec![line(path, &metadata)];
+    let mut bytes = metadata.len();
+    if metadata.is_dir() {
+        bytes = below(path, &mut lines)?;
+    } else if !is_archive(path) {
+        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let own = stem(path);
+        for (_, file) in disk::entries(path.parent().unwrap_or(path))? {
+            let related = stem(&file).zip(own.clone()).is_some_and(|(other, own)| {
+                let length = own.len().min(other.len()).min(4);
+                own.as_bytes()[..length] == other.as_bytes()[..length]
+            });
+            if let (true, Ok(metadata)) = (related, file.metadata()) {
+                lines.push(line(&file, &metadata));
+            }
+        }
+    }
+    lines.sort();
+    Ok((disk::hex(&Sha256::digest(lines.concat())), bytes))
+}
+
+fn below(directory: &Path, lines: &mut Vec<String>) -> Result<u64, DeployError> {
+    let mut bytes = 0;
+    let mut open: Vec<(PathBuf, usize)> = vec![(directory.to_owned(), 0)];
+    while let Some((inner, depth)) = open.pop() {
+        for (_, path) in disk::entries(&inner)? {
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            if metadata.is_dir() && depth < MAX_DEPTH {
+                open.push((path, depth + 1));
+            } else if metadata.is_file() && lines.len() < MAX_FILES {
+                lines.push(line(&path, &metadata));
+                bytes += metadata.len();
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn line(path: &Path, metadata: &fs::Metadata) -> String {
+    format!(
+        "{}\0{}\0{}.{}\0{}\0{}\n",
+        path.display(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ino()
+    )
+}

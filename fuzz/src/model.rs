@@ -43,8 +43,9 @@ pub(crate) fn describe(mut package: Package) {
     let (inputs, outputs) = TensorInfo::of_graph(&graph);
     inputs.iter().chain(&outputs).for_each(|info| drop(info.shape_text()));
     prepare(&graph);
-    let computed = shapes::computed(&graph);
-    if is_small(&computed, &statistics(&computed)) {
+    let mut settled = graph.clone();
+    shapes::settle(&mut settled);
+    if is_small(&settled, &statistics(&settled)) {
         let mut spelled = graph.clone();
         if sedge_engine::spell_out(&mut spelled) > 0 {
             load(spelled);

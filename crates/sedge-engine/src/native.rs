@@ -171,7 +171,8 @@ impl NativeSession {
             graph.value_mut(input).shape = Some(shape.iter().map(|&n| Dim::Fixed(n)).collect());
         }
         graph.sort()?;
-        shapes::infer(&mut graph);
+        shapes::settle(&mut graph);
+        prepare::refuse_vast(&graph)?;
         sink::sink_dequantize(&mut graph);
         graph.sort()?;
         shapes::infer(&mut graph);

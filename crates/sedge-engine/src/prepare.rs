@@ -24,7 +24,9 @@ pub(crate) fn plain(mut graph: Graph, engine: &'static str) -> Result<Graph, Loa
         return Err(LoadError::Unsupported { engine, what });
     }
     passes::clean(&mut graph);
-    refuse_vast(&graph)?;
+    let mut settled = graph.clone();
+    shapes::settle(&mut settled);
+    refuse_vast(&settled)?;
     Ok(graph)
 }
 
@@ -32,11 +34,10 @@ pub(crate) fn plain(mut graph: Graph, engine: &'static str) -> Result<Graph, Loa
 const MOST_TENSOR_BYTES: u64 = 8 << 30;
 
 /// Refuses what could only end the process: engines allocate results without asking whether it is
-/// possible.
-fn refuse_vast(graph: &Graph) -> Result<(), LoadError> {
-    let computed = shapes::computed(graph);
-    for id in computed.nodes.iter().flat_map(|node| &node.outputs).flatten() {
-        let value = computed.value(*id);
+/// possible. The shapes have to be settled.
+pub(crate) fn refuse_vast(graph: &Graph) -> Result<(), LoadError> {
+    for id in graph.nodes.iter().flat_map(|node| &node.outputs).flatten() {
+        let value = graph.value(*id);
         let Some(shape) = value.fixed_shape() else { continue };
         let size = value.dtype.and_then(DType::size).unwrap_or(1);
         let bytes = sedge_tensor::element_count(&shape).and_then(|count| count.checked_mul(size));

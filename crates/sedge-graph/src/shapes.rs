@@ -36,19 +36,28 @@ pub fn infer_from(graph: &mut Graph, first: usize) {
     }
 }
 
-/// The shapes that the nodes give, whatever the file states of their results.
-///
-/// A file may state that a result is small which its nodes make large; only what follows from
-/// inputs and weights says what running it takes.
-pub fn computed(graph: &Graph) -> Graph {
-    let mut graph = graph.clone();
-    let results: Vec<_> =
-        graph.nodes.iter().flat_map(|node| &node.outputs).flatten().copied().collect();
-    for id in results {
-        graph.value_mut(id).shape = None;
+/// Fills in shapes as [`infer`] does, and corrects what the file states of results by what follows
+/// from inputs and weights: only that says what running the graph takes.
+pub fn settle(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        let outputs = graph.nodes[index].outputs.clone();
+        let stated: Vec<_> =
+            outputs.iter().map(|id| id.and_then(|id| graph.value_mut(id).shape.take())).collect();
+        infer_node(graph, index);
+        for (id, stated) in outputs.into_iter().zip(stated) {
+            let (Some(id), Some(stated)) = (id, stated) else { continue };
+            let shape = &mut graph.value_mut(id).shape;
+            match shape {
+                Some(dims) if dims.len() == stated.len() => {
+                    let unknown =
+                        dims.iter_mut().zip(stated).filter(|(dim, _)| dim.fixed().is_none());
+                    unknown.for_each(|(dim, stated)| *dim = stated);
+                }
+                Some(_) => {}
+                None => *shape = Some(stated),
+            }
+        }
     }
-    infer(&mut graph);
-    graph
 }
 
 fn infer_node(graph: &mut Graph, index: usize) {

@@ -64,7 +64,7 @@ pub enum LoadError {
     },
     /// A result that no device can hold.
     #[error(
-        "the model's '{name}' would have the shape {shape:?}, more than 8 GiB. Hint: the file is damaged, or an input's shape has to be fixed before the model is converted"
+        "the model's '{name}' would have the shape {shape:?}, which is too large. Hint: the file is damaged, or an input's shape has to be fixed before the model is converted"
     )]
     Vast {
         /// The value.

@@ -32,6 +32,9 @@ pub(crate) fn plain(mut graph: Graph, engine: &'static str) -> Result<Graph, Loa
 
 /// Bytes of one tensor above which no device runs a model; a number in a damaged file says more.
 const MOST_TENSOR_BYTES: u64 = 8 << 30;
+/// Product of the other dimensions up to which a result without elements is let through: operators
+/// go through the dimensions, also where there is nothing in them.
+const MOST_EMPTY_PLACES: u64 = 1 << 24;
 
 /// Refuses what could only end the process: engines allocate results without asking whether it is
 /// possible. The shapes have to be settled.
@@ -40,8 +43,13 @@ pub(crate) fn refuse_vast(graph: &Graph) -> Result<(), LoadError> {
         let value = graph.value(*id);
         let Some(shape) = value.fixed_shape() else { continue };
         let size = value.dtype.and_then(DType::size).unwrap_or(1);
-        let bytes = sedge_tensor::element_count(&shape).and_then(|count| count.checked_mul(size));
-        if bytes.is_none_or(|bytes| bytes as u64 > MOST_TENSOR_BYTES) {
+        let dims = shape.iter().filter(|&&dim| dim > 0).map(|&dim| dim as u64);
+        let places = dims.fold(1u64, u64::saturating_mul);
+        let is_vast = match shape.contains(&0) {
+            true => places > MOST_EMPTY_PLACES,
+            false => places.saturating_mul(size as u64) > MOST_TENSOR_BYTES,
+        };
+        if is_vast {
             return Err(LoadError::Vast { name: value.name.clone(), shape });
         }
     }

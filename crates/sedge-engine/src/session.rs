@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use sedge_graph::{Dim, Graph, Value};
 use sedge_tensor::{DType, Quantization, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::{LoadError, RunError};
 
@@ -60,7 +61,7 @@ pub trait Session: Send + Sync + std::fmt::Debug {
 }
 
 /// Name, type and shape of an input or output.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TensorInfo {
     /// Name in the source file.
     pub name: String,

@@ -79,8 +79,8 @@ fn parse(line: &str, bytes: &[u8]) -> Option<Request<Body>> {
 
 static APP: LazyLock<Option<(Runtime, Router)>> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().ok()?;
-    let limits = Limits { queue: 4, instances: 1, timeout_ms: 20_000 };
-    let mut services = Services::default();
+    let limits = Limits { queue: 4, instances: 1, timeout_ms: 20_000, ..Limits::default() };
+    let services = Services::default();
     let runners: [(&str, Arc<dyn Runner>); 2] =
         [("pictures", Arc::new(classifier()?)), ("echo", Arc::new(Echo::new()))];
     for (name, runner) in runners {
@@ -135,7 +135,7 @@ impl Echo {
             identity: "0123456789ab".into(),
             version: None,
             task: "tensor".into(),
-            format: "onnx",
+            format: "onnx".into(),
             engine: "none".into(),
             outputs: inputs.clone(),
             inputs,

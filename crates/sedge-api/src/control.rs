@@ -44,7 +44,7 @@ async fn services(State(app): State<Arc<App>>) -> Response {
         name: &app.options.server_name,
         version: &app.options.server_version,
         max_body_bytes: app.options.max_body_bytes,
-        services: app.services.iter().map(|service| ServiceStatus::of(service)).collect(),
+        services: app.services.all().iter().map(|service| ServiceStatus::of(service)).collect(),
     };
     let body = serde_json::to_vec(&status).unwrap_or_default();
     ([(CONTENT_TYPE, "application/json")], body).into_response()

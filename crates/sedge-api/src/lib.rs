@@ -76,12 +76,13 @@ struct App {
 impl App {
     /// True when every service takes requests.
     fn is_ready(&self) -> bool {
-        self.services.iter().all(|service| service.is_ready())
+        self.services.all().iter().all(|service| service.is_ready())
     }
 
     /// The names of all services, for messages.
     fn names(&self) -> String {
-        self.services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
+        let names = self.services.all();
+        names.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
     }
 }
 

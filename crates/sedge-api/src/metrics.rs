@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sedge_service::{Outcome, Service, Stage};
+use sedge_service::{Outcome, Service, Stage, Version};
 
 mod http;
 mod page;
@@ -42,8 +42,8 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 fn text(app: &App) -> prometheus::Result<String> {
     let mut page = Page::default();
     page.add(&table::BUILD_INFO, &[&app.options.server_version], 1.0);
-    for service in app.services.iter() {
-        add_service(&mut page, service);
+    for service in app.services.all() {
+        add_service(&mut page, &service);
     }
     app.http.add_to(&mut page);
     page.add(&table::BODY_BYTES, &[], app.budget.used() as f64);
@@ -52,14 +52,17 @@ fn text(app: &App) -> prometheus::Result<String> {
 }
 
 fn add_service(page: &mut Page, service: &Service) {
-    let (name, info, limits) = (service.name(), service.info(), service.limits());
-    let statistics = service.statistics();
-    let version = info.version.as_deref().unwrap_or_default();
-    page.add(
-        &table::SERVICE_INFO,
-        &[name, &info.name, &info.identity, version, &info.task, info.format, &info.engine],
-        1.0,
-    );
+    let (name, limits, statistics) = (service.name(), service.limits(), service.statistics());
+    if let Some(serving) = service.serving() {
+        let info = serving.info();
+        let version = info.version.as_deref().unwrap_or_default();
+        page.add(
+            &table::SERVICE_INFO,
+            &[name, &info.name, &info.identity, version, &info.task, &info.format, &info.engine],
+            1.0,
+        );
+        add_version(page, name, &serving);
+    }
     let number = |flag: bool| f64::from(u8::from(flag));
     page.add(&table::SERVICE_READY, &[name], number(service.is_ready()));
     for outcome in Outcome::ALL {
@@ -75,6 +78,20 @@ fn add_service(page: &mut Page, service: &Service) {
     page.add(&table::QUEUE_LIMIT, &[name], limits.queue as f64);
     page.add(&table::RUNNING, &[name], statistics.running() as f64);
     page.add(&table::INSTANCES, &[name], limits.instances as f64);
+}
+
+/// What answers, and the process in which it does.
+fn add_version(page: &mut Page, name: &str, version: &Version) {
+    let status = version.status();
+    page.add(&table::SERVICE_VERSION, &[name], version.number() as f64);
+    page.add(&table::RESTARTS, &[name], status.restarts as f64);
+    if let Some(memory) = status.memory {
+        page.add(&table::MEMORY, &[name], memory.resident as f64);
+        page.add(&table::MEMORY_PEAK, &[name], memory.peak as f64);
+        if let Some(limit) = memory.limit {
+            page.add(&table::MEMORY_LIMIT, &[name], limit as f64);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@
 //!   prediction as JSON. It is not among the metadata's outputs, because clients ask for all of
 //!   those, also when they send tensors; the configuration's `parameters` name it instead. An
 //!   output of the model's own with that name wins.
-//! - Every model has the version `1` and no batching of its own (`max_batch_size` 0): shapes are
-//!   the model's, batch dimension included.
+//! - A model has one version at a time, the number of its installs from 1; a request is answered by
+//!   the version that its answer names. There is no batching of its own (`max_batch_size` 0): shapes
+//!   are the model's, batch dimension included.
 //! - `classification: N` gives the first N of the whole output as `[N]`, or as `[batch, N]` where
 //!   the output's first dimension is more than one.
 //! - Numbers in JSON are finite: an output that holds others is an error unless asked for in binary.
@@ -25,7 +26,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{any, get, post};
-use sedge_service::Service;
+use sedge_service::{Service, Version};
 use serde::Deserialize;
 
 mod classification;
@@ -43,8 +44,6 @@ pub(crate) use metadata::shape;
 
 use crate::App;
 
-/// The one version a model has until models are installed more than once.
-const VERSION: &str = "1";
 /// The extra output that holds the prediction as JSON.
 const PREDICTION: &str = "prediction";
 /// The name under which a picture is taken besides the image input's own.
@@ -100,20 +99,35 @@ struct ModelPath {
 
 impl ModelPath {
     /// The service the path names.
-    fn service<'a>(&self, app: &'a App) -> Result<&'a Arc<Service>, Error> {
+    fn service(&self, app: &App) -> Result<Arc<Service>, Error> {
         let name = &self.model;
-        let service = app.services.get(name).ok_or_else(|| {
+        app.services.get(name).ok_or_else(|| {
             Error::not_found(format!(
                 "unknown model '{name}'. Hint: the models here are {}",
                 app.names()
             ))
-        })?;
-        match self.version.as_deref() {
-            None | Some(VERSION) => Ok(service),
-            Some(version) => Err(Error::not_found(format!(
-                "model '{name}' has no version '{version}'. Hint: its version is {VERSION}"
-            ))),
+        })
+    }
+
+    /// The service and the version of it that answers now, which has to be the one the path names.
+    async fn version(&self, app: &App) -> Result<(Arc<Service>, Arc<Version>), Error> {
+        let service = self.service(app)?;
+        let serving = service.version().await?;
+        self.check(&serving)?;
+        Ok((service, serving))
+    }
+
+    /// That the path names this version, or none.
+    fn check(&self, serving: &Version) -> Result<(), Error> {
+        let Some(version) = &self.version else { return Ok(()) };
+        let number = serving.number();
+        if *version == number.to_string() {
+            return Ok(());
         }
+        Err(Error::not_found(format!(
+            "model '{}' has no version '{version}'. Hint: its version is {number}",
+            self.model
+        )))
     }
 }
 

@@ -113,10 +113,7 @@ async fn invoke(
 }
 
 /// What can be found wrong before the body is read.
-async fn checked<'a>(
-    app: &'a App,
-    parts: &mut request::Parts,
-) -> Result<(&'a Arc<Service>, Form), Error> {
+async fn checked(app: &App, parts: &mut request::Parts) -> Result<(Arc<Service>, Form), Error> {
     let bad = |error: axum::extract::rejection::PathRejection| {
         Error::validation(StatusCode::BAD_REQUEST, error.body_text())
     };

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +19,7 @@ mod patience;
 
 use crate::control::Ending;
 use crate::log;
+use crate::trace::Peer;
 use patience::Patience;
 
 /// Connections open at once; more wait in the kernel's queue, which is bounded too.
@@ -99,7 +102,11 @@ async fn connection(
     _slot: OwnedSemaphorePermit,
 ) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let service = TowerToHyperService::new(router);
+    let (router, from) = (TowerToHyperService::new(router), Peer(peer.ip()));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(from);
+        router.call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

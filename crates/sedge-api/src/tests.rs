@@ -40,7 +40,7 @@ impl Echo {
             identity: "0123456789ab".into(),
             version: None,
             task: "image-classification".into(),
-            format: "onnx",
+            format: "onnx".into(),
             engine: "none".into(),
             inputs: vec![tensor("x", DType::F32, vec![Dim::Unknown, Dim::Fixed(2)])],
             outputs: vec![tensor("y", DType::F32, vec![Dim::Unknown, Dim::Fixed(2)])],
@@ -97,8 +97,8 @@ impl Runner for Echo {
 }
 
 fn app() -> Router {
-    let limits = Limits { queue: 1, instances: 1, timeout_ms: 1000 };
-    let mut services = Services::default();
+    let limits = Limits { queue: 1, instances: 1, timeout_ms: 1000, ..Limits::default() };
+    let services = Services::default();
     let events = services.events().clone();
     let service = Service::start("echo", Arc::new(Echo::new()), limits, events).unwrap();
     services.add(service).unwrap();

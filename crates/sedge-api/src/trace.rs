@@ -16,6 +16,8 @@ use sedge_service::TraceParent;
 use crate::App;
 use crate::log::Finished;
 
+/// What a caller calls itself; callers take turns where requests wait.
+const CALLER: &str = "x-sedge-caller";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// nginx's status for a client that closed the connection before the answer.
 const CLIENT_CLOSED: u16 = 499;
@@ -27,13 +29,20 @@ pub(crate) struct Trace {
     pub(crate) id: Arc<str>,
     /// The caller's span, when it sent a `traceparent`.
     pub(crate) parent: Option<TraceParent>,
+    /// Who asks, as far as it can be told: what it calls itself, else its address and program.
+    caller: String,
 }
+
+/// Where a connection comes from; the server puts it into every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) std::net::IpAddr);
 
 impl Trace {
     /// Writes them into a request to a service.
     pub(crate) fn mark(&self, request: &mut sedge_service::Request) {
         request.trace_id = Some(self.id.to_string());
         request.trace_parent = self.parent;
+        request.caller = Some(self.caller.clone());
     }
 }
 
@@ -47,7 +56,7 @@ pub(crate) async fn observe(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let trace = Trace::of(request.headers());
+    let trace = Trace::of(request.headers(), request.extensions().get());
     let id = trace.id.clone();
     request.extensions_mut().insert(trace);
     let mut event = Event {
@@ -116,16 +125,24 @@ fn service(path: &str) -> Option<&str> {
 }
 
 impl Trace {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, peer: Option<&Peer>) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let short = |text: &str| text.chars().take(128).collect::<String>();
+        let caller = text(CALLER).map_or_else(
+            || {
+                let program = short(text("user-agent").unwrap_or_default());
+                peer.map_or_else(String::new, |peer| peer.0.to_string()) + " " + &program
+            },
+            short,
+        );
         if let Some((id, parent)) = text("traceparent").and_then(traceparent) {
-            return Self { id: id.into(), parent: Some(parent) };
+            return Self { id: id.into(), parent: Some(parent), caller };
         }
         let given = text("x-request-id").filter(|id| {
             (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
         let id = given.map_or_else(|| fresh_id().into(), Into::into);
-        Self { id, parent: None }
+        Self { id, parent: None, caller }
     }
 }
 
@@ -165,7 +182,7 @@ mod tests {
         let of = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            Trace::of(&headers)
+            Trace::of(&headers, None)
         };
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
         let parent = of("traceparent", &format!("00-{id}-00f067aa0ba902b7-01"));

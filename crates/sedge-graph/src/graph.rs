@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sedge_tensor::{DType, Quantization, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::Attribute;
 
@@ -9,7 +10,7 @@ use crate::Attribute;
 pub struct ValueId(pub(crate) u32);
 
 /// One dimension of a value's shape.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Dim {
     /// Known at import.
     Fixed(usize),

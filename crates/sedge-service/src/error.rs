@@ -32,6 +32,24 @@ pub enum RunnerError {
         /// The limit.
         timeout_ms: u64,
     },
+    /// What answered ended while it did; it is started again.
+    #[error("{0}")]
+    Crashed(String),
+    /// What answered took more memory than it may, and was ended.
+    #[error(
+        "the service took {used_mib} MiB of memory, its limit is {limit_mib} MiB, and was restarted. Hint: set memory_mib = {suggested_mib} if that much is meant"
+    )]
+    Memory {
+        /// Its limit in MiB.
+        limit_mib: u64,
+        /// What it took in MiB, when it was seen last.
+        used_mib: u64,
+        /// A limit that leaves room.
+        suggested_mib: u64,
+    },
+    /// The service was given up.
+    #[error("the service is broken: {0}")]
+    Broken(String),
     /// The service is shutting down.
     #[error("the service is stopping")]
     Stopping,
@@ -47,6 +65,9 @@ impl RunnerError {
             Self::Failed(_) => "failed",
             Self::Overloaded { .. } => "overloaded",
             Self::Deadline { .. } => "deadline",
+            Self::Crashed(_) => "crashed",
+            Self::Memory { .. } => "memory",
+            Self::Broken(_) => "broken",
             Self::Stopping => "stopping",
         }
     }

@@ -97,7 +97,7 @@ impl Pipeline {
             identity: package.short_identity().to_owned(),
             version: version.and_then(|version| version.value.as_str()).map(str::to_owned),
             task: package.task().to_string(),
-            format: package.format.name(),
+            format: package.format.name().to_owned(),
             engine: engine.name().to_owned(),
             inputs: session.inputs().to_vec(),
             outputs: session.outputs().to_vec(),

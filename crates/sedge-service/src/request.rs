@@ -25,6 +25,8 @@ pub struct Request {
     pub payload: Payload,
     /// What is wanted of the answer.
     pub selection: Selection,
+    /// Who asks, for fairness: callers take turns. `None` is one caller as well.
+    pub caller: Option<String>,
     /// Most milliseconds between admission and answer; `None` leaves it to the service.
     pub timeout_ms: Option<u64>,
     /// Identifier under which logs and traces know this request.
@@ -54,6 +56,7 @@ impl Request {
             image: None,
             payload,
             selection,
+            caller: None,
             timeout_ms: None,
             trace_id: None,
             trace_parent: None,
@@ -73,4 +76,15 @@ pub struct Response {
     pub outputs: Vec<(String, Tensor)>,
     /// Where the time went; the same as in the prediction.
     pub timings_us: Timings,
+}
+
+impl Response {
+    /// Adds what it waited, in microseconds, to its times.
+    pub(crate) fn add_queue_time(&mut self, queued: u64) {
+        self.timings_us.queue += queued;
+        self.timings_us.total += queued;
+        if let Some(prediction) = &mut self.prediction {
+            prediction.timings_us = self.timings_us;
+        }
+    }
 }

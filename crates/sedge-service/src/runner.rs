@@ -1,9 +1,10 @@
 use sedge_engine::TensorInfo;
+use serde::{Deserialize, Serialize};
 
 use crate::{Request, Response, RunnerError};
 
 /// What a protocol adapter may know about a model.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Name of the model.
     pub name: String,
@@ -14,7 +15,7 @@ pub struct ModelInfo {
     /// What it is for.
     pub task: String,
     /// Format of its file.
-    pub format: &'static str,
+    pub format: String,
     /// Engine that runs it.
     pub engine: String,
     /// Inputs in the model's order.
@@ -39,4 +40,9 @@ pub trait Runner: Send + Sync {
 
     /// Answers a request. Queue times are not its business.
     fn run(&self, request: &Request) -> Result<Response, RunnerError>;
+
+    /// Answers several, in one run where the model allows it; one answer each, in their order.
+    fn run_batch(&self, requests: &[&Request]) -> Vec<Result<Response, RunnerError>> {
+        requests.iter().map(|request| self.run(request)).collect()
+    }
 }

@@ -1,48 +1,292 @@
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use sedge_package::{NameError, validate_service_name};
-use tokio::sync::oneshot;
+use sedge_package::validate_service_name;
+use tokio::sync::Notify;
 
 use crate::events::summary;
-use crate::queue::Refused;
-use crate::state::{Job, State};
+use crate::task::Answer;
 use crate::{
-    Answered, Events, ModelInfo, Outcome, Payload, Request, Response, Runner, RunnerError,
-    Statistics, Timings, TraceParent,
+    Answered, Desk, Events, Limits, Outcome, Payload, Phase, Request, Runner, RunnerError,
+    ServicesError, Statistics, Timings, TraceParent, Version,
 };
 
-/// What a service may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests that may wait; one more is refused at once.
-    pub queue: usize,
-    /// Requests that run side by side.
-    pub instances: usize,
-    /// Milliseconds a request may take from admission, unless it says less.
-    pub timeout_ms: u64,
+/// A named model: what answers now, what it did, and the change from one version to the next.
+pub struct Service {
+    name: String,
+    limits: Mutex<Limits>,
+    statistics: Arc<Statistics>,
+    events: Events,
+    serving: RwLock<Serving>,
+    /// Told when `serving` changes.
+    changed: Notify,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        // While one request computes on all cores the other decodes its picture.
-        let instances = sedge_engine::available_threads().max(2);
-        Self { queue: 128, instances, timeout_ms: 60_000 }
+/// What answers a service's requests.
+#[derive(Clone, Debug)]
+enum Serving {
+    /// Nothing before the first request.
+    Asleep,
+    /// Nothing yet; requests wait.
+    Starting,
+    Version(Arc<Version>),
+    /// Nothing, because it could not be started.
+    Failed(String),
+    /// It answers what it admitted, and takes nothing more.
+    Stopping(Option<Arc<Version>>),
+}
+
+/// What a service is up to, as people are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceState {
+    /// It is started by its first request.
+    Asleep,
+    /// Its model is being brought, loaded and proved.
+    Starting,
+    /// It answers.
+    Ready,
+    /// What answers ended and is started again; requests wait.
+    Restarting,
+    /// It was given up, and why.
+    Broken(String),
+    /// It takes no more requests.
+    Stopping,
+}
+
+impl ServiceState {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Asleep => "asleep",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Restarting => "restarting",
+            Self::Broken(_) => "broken",
+            Self::Stopping => "stopping",
+        }
     }
 }
 
-/// A named model with admission, a bounded queue and threads of its own.
-///
-/// Dropping it closes the queue; requests that were admitted are still answered.
-pub struct Service {
-    name: String,
-    limits: Limits,
-    state: Arc<State>,
-    events: Events,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+impl Service {
+    /// A service with nothing to answer with yet: its requests wait for [`Service::switch`].
+    ///
+    /// # Errors
+    /// Names that break the rule.
+    pub fn new(
+        name: impl Into<String>,
+        limits: Limits,
+        events: Events,
+    ) -> Result<Self, ServicesError> {
+        let name = name.into();
+        validate_service_name(&name)?;
+        Ok(Self {
+            name,
+            limits: Mutex::new(limits),
+            statistics: Arc::default(),
+            events,
+            serving: RwLock::new(Serving::Starting),
+            changed: Notify::new(),
+            wake: OnceLock::new(),
+        })
+    }
+
+    /// A service that threads of this process answer with a runner.
+    ///
+    /// # Errors
+    /// Names that break the rule, and a system that gives no thread.
+    pub fn start(
+        name: impl Into<String>,
+        runner: Arc<dyn Runner>,
+        limits: Limits,
+        events: Events,
+    ) -> Result<Self, ServicesError> {
+        let service = Self::new(name, limits, events)?;
+        let version = Version::of_threads(1, &service.name, runner, service.desk());
+        service.switch(version.map_err(ServicesError::Thread)?);
+        Ok(service)
+    }
+
+    /// Leaves the service asleep; its first request calls `wake` once, which is to return at once
+    /// and to bring a version.
+    pub fn sleep_until_asked(&self, wake: impl Fn() + Send + Sync + 'static) {
+        if self.wake.set(Box::new(wake)).is_ok() {
+            self.serve(Serving::Asleep);
+        }
+    }
+
+    /// The service's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it may take.
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what the next version may take.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// A desk for the next version.
+    pub fn desk(&self) -> Arc<Desk> {
+        Desk::new(self.limits(), self.statistics.clone())
+    }
+
+    /// What it did since it began, over all versions.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The version that answers now, if there is one.
+    pub fn serving(&self) -> Option<Arc<Version>> {
+        match &*self.read() {
+            Serving::Version(version) | Serving::Stopping(Some(version)) => Some(version.clone()),
+            _ => None,
+        }
+    }
+
+    /// What it is up to.
+    pub fn state(&self) -> ServiceState {
+        let serving = self.read().clone();
+        match serving {
+            Serving::Asleep => ServiceState::Asleep,
+            Serving::Starting => ServiceState::Starting,
+            Serving::Failed(error) => ServiceState::Broken(error),
+            Serving::Stopping(_) => ServiceState::Stopping,
+            Serving::Version(version) => {
+                let status = version.status();
+                match status.phase {
+                    Phase::Ready => ServiceState::Ready,
+                    Phase::Restarting => ServiceState::Restarting,
+                    Phase::Broken => ServiceState::Broken(status.last_error.unwrap_or_default()),
+                }
+            }
+        }
+    }
+
+    /// True while requests are answered, or would be after a while: an idle service that starts
+    /// with its first request is ready for it.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state(), ServiceState::Ready | ServiceState::Asleep)
+    }
+
+    /// Requests that wait for a turn now.
+    pub fn waiting(&self) -> usize {
+        self.serving().map_or(0, |version| version.waiting())
+    }
+
+    /// Answers with this version from now on. What the one before had admitted it still answers;
+    /// it is returned, to be waited for.
+    pub fn switch(&self, version: Arc<Version>) -> Option<Arc<Version>> {
+        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*serving, Serving::Stopping(_)) {
+            return Some(version);
+        }
+        let before = std::mem::replace(&mut *serving, Serving::Version(version));
+        drop(serving);
+        self.changed.notify_waiters();
+        match before {
+            Serving::Version(before) => Some(before),
+            _ => None,
+        }
+    }
+
+    /// Has requests wait for a version again, as while it is restarted.
+    pub fn begin_start(&self) {
+        if !matches!(&*self.read(), Serving::Version(_) | Serving::Stopping(_)) {
+            self.serve(Serving::Starting);
+        }
+    }
+
+    /// Says that there is nothing to answer with, unless there is.
+    pub fn fail_start(&self, error: String) {
+        if !matches!(&*self.read(), Serving::Version(_) | Serving::Stopping(_)) {
+            self.serve(Serving::Failed(error));
+        }
+    }
+
+    /// The version that answers a request that comes now, waiting for the first one.
+    ///
+    /// # Errors
+    /// When there is none in time, or will be none.
+    pub async fn version(&self) -> Result<Arc<Version>, RunnerError> {
+        if let Serving::Version(version) = &*self.read() {
+            return Ok(version.clone());
+        }
+        let timeout_ms = self.limits().timeout_ms;
+        let found = tokio::time::timeout(Duration::from_millis(timeout_ms), self.first_version());
+        found.await.unwrap_or(Err(RunnerError::Deadline { timeout_ms }))
+    }
+
+    async fn first_version(&self) -> Result<Arc<Version>, RunnerError> {
+        loop {
+            let told = self.changed.notified();
+            let mut told = std::pin::pin!(told);
+            told.as_mut().enable();
+            let serving = self.read().clone();
+            match serving {
+                Serving::Version(version) => return Ok(version),
+                Serving::Failed(error) => return Err(RunnerError::Broken(error)),
+                Serving::Stopping(_) => return Err(RunnerError::Stopping),
+                Serving::Starting => {}
+                Serving::Asleep => {
+                    self.serve(Serving::Starting);
+                    if let Some(wake) = self.wake.get() {
+                        wake();
+                    }
+                    continue;
+                }
+            }
+            told.await;
+        }
+    }
+
+    /// Admits a request, or refuses it at once, and waits for the answer without blocking a thread.
+    ///
+    /// # Errors
+    /// Whatever [`RunnerError`] says.
+    pub async fn submit(&self, request: Request) -> Answer {
+        let mut watch = Watch::begin(self, &request);
+        let answer = match self.version().await {
+            Ok(version) => watch.answer(&version, request).await,
+            Err(error) => Err(error),
+        };
+        watch.end(&answer);
+        answer
+    }
+
+    /// The same with a version that was asked for before, as whoever read the request by its
+    /// inputs has to.
+    ///
+    /// # Errors
+    /// Whatever [`RunnerError`] says.
+    pub async fn submit_to(&self, version: &Arc<Version>, request: Request) -> Answer {
+        let mut watch = Watch::begin(self, &request);
+        let answer = watch.answer(version, request).await;
+        watch.end(&answer);
+        answer
+    }
+
+    /// Stops admitting and waits until what was admitted is answered.
+    pub async fn stop(&self) {
+        let version = self.serving();
+        self.serve(Serving::Stopping(version.clone()));
+        if let Some(version) = version {
+            version.drain().await;
+        }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Serving> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, serving: Serving) {
+        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = serving;
+        self.changed.notify_waiters();
+    }
 }
 
 impl std::fmt::Debug for Service {
@@ -51,137 +295,11 @@ impl std::fmt::Debug for Service {
     }
 }
 
-impl Service {
-    /// Starts the threads of a service, whose requests `events` are told of when they end.
-    pub fn start(
-        name: impl Into<String>,
-        runner: Arc<dyn Runner>,
-        limits: Limits,
-        events: Events,
-    ) -> Result<Self, ServicesError> {
-        let name = name.into();
-        validate_service_name(&name)?;
-        let service = Self {
-            name,
-            limits,
-            state: Arc::new(State::new(runner, limits.queue)),
-            events,
-            threads: Mutex::default(),
-        };
-        for index in 0..limits.instances.max(1) {
-            let state = service.state.clone();
-            let thread = std::thread::Builder::new().name(format!("{}-{index}", service.name));
-            let thread = thread.spawn(move || state.work());
-            let thread = thread.map_err(ServicesError::Thread)?;
-            service.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
-        }
-        Ok(service)
-    }
-
-    /// The service's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What is behind it.
-    pub fn info(&self) -> &ModelInfo {
-        self.state.runner.info()
-    }
-
-    /// What it may take.
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// Requests that wait for a thread now.
-    pub fn waiting(&self) -> usize {
-        self.state.queue.len()
-    }
-
-    /// What it did since it began.
-    pub fn statistics(&self) -> &Statistics {
-        &self.state.statistics
-    }
-
-    /// True until [`Service::stop`].
-    pub fn is_ready(&self) -> bool {
-        !self.state.stopping.load(Ordering::Relaxed)
-    }
-
-    /// Admits a request, or refuses it at once, and waits for the answer without blocking a thread.
-    pub async fn submit(&self, request: Request) -> Result<Response, RunnerError> {
-        let mut watch = Watch::begin(self, &request);
-        let result = self.answer(request).await;
-        watch.end(&result);
-        result
-    }
-
-    async fn answer(&self, request: Request) -> Result<Response, RunnerError> {
-        let asked = request.timeout_ms.unwrap_or(u64::MAX);
-        let timeout_ms = asked.min(self.limits.timeout_ms);
-        let admitted = Instant::now();
-        if self.is_ready() && timeout_ms > 0 && self.state.is_quick(&request) {
-            self.state.statistics.admitted(0);
-            return self.state.run(&request, admitted);
-        }
-        let deadline = admitted + Duration::from_millis(timeout_ms);
-        let (reply, answer) = oneshot::channel();
-        self.admit(Job { request, admitted, deadline, reply })?;
-        match tokio::time::timeout_at(deadline.into(), answer).await {
-            Ok(Ok(result)) => result,
-            // A thread drops what it finds too late, which may be a moment before the timer here.
-            Ok(Err(_)) if Instant::now() >= deadline => Err(RunnerError::Deadline { timeout_ms }),
-            Ok(Err(_)) => {
-                Err(RunnerError::Failed("the request's thread ended without an answer".into()))
-            }
-            Err(_) => Err(RunnerError::Deadline { timeout_ms }),
-        }
-    }
-
-    fn admit(&self, job: Job) -> Result<(), RunnerError> {
-        match self.state.queue.push(job) {
-            Ok(waiting) => {
-                self.state.statistics.admitted(waiting);
-                Ok(())
-            }
-            Err(Refused::Full(waiting)) => {
-                self.state.statistics.admitted(waiting);
-                Err(RunnerError::Overloaded { waiting, retry_after_s: self.retry_after_s(waiting) })
-            }
-            Err(Refused::Closed) => Err(RunnerError::Stopping),
-        }
-    }
-
-    /// When the queue should have room again: at least a second, as the header has no fractions.
-    fn retry_after_s(&self, waiting: usize) -> u64 {
-        let typical = self.state.typical();
-        let rounds = waiting.div_ceil(self.limits.instances.max(1));
-        let seconds = typical.as_secs_f64() * rounds as f64;
-        (seconds.ceil() as u64).clamp(1, 60)
-    }
-
-    /// Stops admitting, answers what was admitted, and waits for the threads. Blocks.
-    pub fn stop(&self) {
-        self.state.stopping.store(true, Ordering::Relaxed);
-        self.state.queue.close();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.state.queue.close();
-    }
-}
-
 /// Counts a request and tells of its end, whichever it is: an answer, an error, or a caller that
 /// went away.
 struct Watch<'a> {
     service: &'a Service,
+    version: Option<Arc<Version>>,
     picture: bool,
     trace_id: Option<String>,
     trace_parent: Option<TraceParent>,
@@ -193,10 +311,16 @@ impl<'a> Watch<'a> {
     fn begin(service: &'a Service, request: &Request) -> Self {
         let picture = matches!(request.payload, Payload::Picture(_));
         let (trace_id, trace_parent) = (request.trace_id.clone(), request.trace_parent);
-        Self { service, picture, trace_id, trace_parent, started: Instant::now(), ended: false }
+        let started = Instant::now();
+        Self { service, version: None, picture, trace_id, trace_parent, started, ended: false }
     }
 
-    fn end(&mut self, result: &Result<Response, RunnerError>) {
+    async fn answer(&mut self, version: &Arc<Version>, request: Request) -> Answer {
+        self.version = Some(version.clone());
+        version.answer(request).await
+    }
+
+    fn end(&mut self, result: &Answer) {
         self.ended = true;
         let timings = result.as_ref().map_or_else(|_| self.waited(), |answer| answer.timings_us);
         let prediction = result.as_ref().ok().and_then(|response| response.prediction.as_ref());
@@ -218,7 +342,10 @@ impl<'a> Watch<'a> {
         prediction: Option<crate::Prediction>,
     ) {
         let timings = (outcome == Outcome::Ok).then_some((&timings_us, self.picture));
-        self.service.statistics().finished(outcome, timings);
+        self.service.statistics.finished(outcome, timings);
+        if let Some(version) = &self.version {
+            version.statistics().finished(outcome, timings);
+        }
         self.service.events.tell(Answered {
             sequence: 0,
             unix_ms: 0,
@@ -238,57 +365,5 @@ impl Drop for Watch<'_> {
         if !self.ended {
             self.tell(Outcome::Cancelled, self.waited(), None, None);
         }
-    }
-}
-
-/// Why services could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum ServicesError {
-    #[error(transparent)]
-    Name(#[from] NameError),
-    #[error(
-        "two services are called '{0}'. Hint: give one another name with --name or `name` in the configuration"
-    )]
-    Duplicate(String),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-}
-
-/// All services of a process, by name.
-#[derive(Clone, Debug, Default)]
-pub struct Services {
-    by_name: BTreeMap<String, Arc<Service>>,
-    events: Events,
-}
-
-impl Services {
-    /// Adds a service; a name that is taken is refused.
-    pub fn add(&mut self, service: Service) -> Result<(), ServicesError> {
-        if self.by_name.contains_key(service.name()) {
-            return Err(ServicesError::Duplicate(service.name().to_owned()));
-        }
-        self.by_name.insert(service.name().to_owned(), Arc::new(service));
-        Ok(())
-    }
-
-    /// What the services tell of their requests, when they were started with it.
-    pub fn events(&self) -> &Events {
-        &self.events
-    }
-
-    /// A service by name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
-        self.by_name.get(name)
-    }
-
-    /// All services in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.by_name.values()
-    }
-
-    /// Stops all services one after the other; each answers what it admitted. Blocks.
-    pub fn stop(&self) {
-        self.iter().for_each(|service| service.stop());
     }
 }

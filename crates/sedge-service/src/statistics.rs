@@ -15,7 +15,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::Error("picture"),
         Self::Error("unprepared"),
@@ -23,6 +23,9 @@ impl Outcome {
         Self::Error("failed"),
         Self::Error("overloaded"),
         Self::Error("deadline"),
+        Self::Error("crashed"),
+        Self::Error("memory"),
+        Self::Error("broken"),
         Self::Error("stopping"),
         Self::Cancelled,
     ];
@@ -247,6 +250,9 @@ mod tests {
             RunnerError::Failed(String::new()),
             RunnerError::Overloaded { waiting: 1, retry_after_s: 1 },
             RunnerError::Deadline { timeout_ms: 1 },
+            RunnerError::Crashed(String::new()),
+            RunnerError::Memory { limit_mib: 1, used_mib: 2, suggested_mib: 3 },
+            RunnerError::Broken(String::new()),
             RunnerError::Stopping,
         ];
         for error in errors {

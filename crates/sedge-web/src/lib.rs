@@ -66,7 +66,8 @@ struct Html<'a> {
 async fn index(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let host = text(header::HOST).unwrap_or("127.0.0.1:8080");
-    let services: Vec<_> = page.services.iter().map(|service| ServiceStatus::of(service)).collect();
+    let services: Vec<_> =
+        page.services.all().iter().map(|service| ServiceStatus::of(service)).collect();
     if !text(header::ACCEPT).unwrap_or_default().contains("text/html") {
         return directory(&services, host).into_response();
     }

@@ -30,14 +30,14 @@ impl Runner for Hostile {
 const HOSTILE: &str = "<script>alert('\"&')</script>";
 
 fn page(models: &[&str]) -> Router {
-    let mut services = Services::default();
+    let services = Services::default();
     for name in models {
         let info = ModelInfo {
             name: HOSTILE.into(),
             identity: "0123456789ab".into(),
             version: Some(HOSTILE.into()),
             task: HOSTILE.into(),
-            format: "onnx",
+            format: "onnx".into(),
             engine: HOSTILE.into(),
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -45,7 +45,7 @@ fn page(models: &[&str]) -> Router {
             missing: Some(HOSTILE.into()),
             labels: Vec::new(),
         };
-        let limits = Limits { queue: 1, instances: 1, timeout_ms: 1000 };
+        let limits = Limits { queue: 1, instances: 1, timeout_ms: 1000, ..Limits::default() };
         let events = services.events().clone();
         let service = Service::start(*name, Arc::new(Hostile(info)), limits, events).unwrap();
         services.add(service).unwrap();

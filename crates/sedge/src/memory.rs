@@ -36,7 +36,7 @@ pub(crate) async fn release_when_idle(services: Arc<Services>) {
         let of = |service: &sedge_service::Service| {
             Outcome::ALL.iter().map(|&outcome| service.statistics().count(outcome)).sum::<u64>()
         };
-        services.iter().map(|service| of(service)).sum()
+        services.all().iter().map(|service| of(service)).sum()
     };
     let (mut before, mut released) = (0, 0);
     let mut ticks = tokio::time::interval(IDLE);

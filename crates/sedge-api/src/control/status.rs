@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use sedge_engine::TensorInfo;
-use sedge_service::{Histogram, Outcome, Service, Stage};
+use sedge_service::{BackendStatus, Histogram, ModelInfo, Outcome, Service, ServiceState, Stage};
 use sedge_tensor::DType;
 use serde::Serialize;
 
@@ -12,9 +12,19 @@ use crate::oip;
 pub struct ServiceStatus {
     /// Name of the service.
     pub name: String,
-    /// `ready`, or `stopping` when it takes no more requests.
+    /// `ready`; `asleep` until its first request, `starting` or `restarting` while requests wait,
+    /// `broken` or `stopping` when it takes no more.
     pub state: &'static str,
-    /// Name of the model and the first 12 digits of its identity.
+    /// Why it is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Which install of the service answers, from 1; none before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install: Option<u64>,
+    /// The process or threads that answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendStatus>,
+    /// Name of the model and the first 12 digits of its identity; empty before the first.
     pub model: String,
     /// Version for people, when the manifest has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,7 +32,7 @@ pub struct ServiceStatus {
     /// What the model is for.
     pub task: String,
     /// Format of its file.
-    pub format: &'static str,
+    pub format: String,
     /// Engine that runs it.
     pub engine: String,
     /// False when it takes tensors only.
@@ -94,7 +104,11 @@ pub struct Latency {
 impl ServiceStatus {
     /// What a service is and does now.
     pub fn of(service: &Service) -> Self {
-        let (info, limits, statistics) = (service.info(), service.limits(), service.statistics());
+        let (limits, statistics, serving) =
+            (service.limits(), service.statistics(), service.serving());
+        let nothing = ModelInfo::default();
+        let info = serving.as_ref().map_or(&nothing, |version| version.info());
+        let state = service.state();
         let errors = Outcome::ALL.into_iter().filter_map(|outcome| match outcome {
             Outcome::Error(kind) => Some((kind, statistics.count(outcome))),
             _ => None,
@@ -104,11 +118,20 @@ impl ServiceStatus {
         let total = Latency::of("total", statistics.requests());
         Self {
             name: service.name().to_owned(),
-            state: if service.is_ready() { "ready" } else { "stopping" },
-            model: format!("{}@{}", info.name, info.identity),
+            state: state.name(),
+            error: match state {
+                ServiceState::Broken(error) => Some(error),
+                _ => None,
+            },
+            install: serving.as_ref().map(|version| version.number()),
+            backend: serving.as_ref().map(|version| version.status()),
+            model: match serving {
+                Some(_) => format!("{}@{}", info.name, info.identity),
+                None => String::new(),
+            },
             version: info.version.clone(),
             task: info.task.clone(),
-            format: info.format,
+            format: info.format.clone(),
             engine: info.engine.clone(),
             takes_pictures: info.picture_input.is_some(),
             missing: info.missing.clone(),

@@ -36,6 +36,16 @@ metrics! {
         "Always 1; says which model a service answers with.";
     SERVICE_READY: Gauge "sedge_service_ready" ["service"]
         "1 while the service takes requests.";
+    SERVICE_VERSION: Gauge "sedge_service_version" ["service"]
+        "Which install of the service answers, counted from 1.";
+    RESTARTS: Counter "sedge_service_restarts_total" ["service"]
+        "Times the service's process was started again after it ended by itself.";
+    MEMORY: Gauge "sedge_service_memory_bytes" ["service"]
+        "Resident memory of the service's process.";
+    MEMORY_PEAK: Gauge "sedge_service_memory_peak_bytes" ["service"]
+        "The most that was resident.";
+    MEMORY_LIMIT: Gauge "sedge_service_memory_limit_bytes" ["service"]
+        "What it may take, where that is limited.";
     REQUESTS: Counter "sedge_requests_total" ["service", "outcome"]
         "Requests that ended: `ok`, by the kind of error, or `cancelled` by a caller that went away.";
     REQUEST_SECONDS: Histogram "sedge_request_seconds" ["service"]

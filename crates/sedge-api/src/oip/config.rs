@@ -6,13 +6,13 @@ use sedge_engine::TensorInfo;
 use serde_json::{Map, json};
 
 use super::metadata::{json_body, platform, shape};
-use super::{Error, ModelPath, PREDICTION, VERSION, datatype};
+use super::{Error, ModelPath, PREDICTION, datatype};
 use crate::App;
 
 /// A model's configuration in the JSON form of Triton's `ModelConfig`.
 pub(super) async fn model(State(app): State<Arc<App>>, path: ModelPath) -> Result<Response, Error> {
-    let service = path.service(&app)?;
-    let info = service.info();
+    let (service, version) = path.version(&app).await?;
+    let info = version.info();
     let tensor = |info: &TensorInfo| {
         json!({
             "name": info.name,
@@ -35,16 +35,16 @@ pub(super) async fn model(State(app): State<Arc<App>>, path: ModelPath) -> Resul
     }
     Ok(json_body(&json!({
         "name": service.name(),
-        "platform": platform(info.format),
+        "platform": platform(&info.format),
         "backend": "sedge",
-        "version_policy": { "specific": { "versions": [VERSION.parse::<i64>().unwrap_or(1)] } },
+        "version_policy": { "specific": { "versions": [version.number()] } },
         "max_batch_size": 0,
         "input": info.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "output": info.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "instance_group": [{
             "name": service.name(),
             "kind": "KIND_CPU",
-            "count": service.limits().instances,
+            "count": version.limits().instances,
         }],
         "parameters": parameters,
         "model_transaction_policy": { "decoupled": false },

@@ -42,12 +42,16 @@ impl From<RunnerError> for Error {
             RunnerError::Picture(_) | RunnerError::Unprepared(_) | RunnerError::Tensors(_) => {
                 Self::invalid(message)
             }
-            RunnerError::Failed(_) => Self::internal(message),
+            RunnerError::Failed(_) | RunnerError::Crashed(_) | RunnerError::Memory { .. } => {
+                Self::internal(message)
+            }
             RunnerError::Overloaded { retry_after_s, .. } => {
                 Self::unavailable(message, Some(retry_after_s))
             }
             // As Triton answers a request that timed out in its queue.
-            RunnerError::Deadline { .. } => Self::unavailable(message, None),
+            RunnerError::Deadline { .. } | RunnerError::Broken(_) => {
+                Self::unavailable(message, None)
+            }
             RunnerError::Stopping => Self::unavailable(message, Some(1)),
         }
     }

@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use sedge_service::{ModelInfo, Payload, Service};
+use sedge_service::{ModelInfo, Payload, Service, Version};
 
 use super::request::{InferRequest, RequestedOutput, Split};
 use super::response::{Encoded, Source, Wanted, encode};
@@ -33,39 +33,41 @@ pub(super) async fn infer(
     request: Request,
 ) -> Result<Response, Error> {
     let (mut parts, body) = request.into_parts();
-    let service = match find(&app, &mut parts).await {
-        Ok(service) => service,
+    let (service, version) = match find(&app, &mut parts).await {
+        Ok(found) => found,
         Err(error) => {
             body::discard(&parts.headers, body);
             return Err(error);
         }
     };
     let Parsed { id, payload, wanted, timeout_ms } =
-        parsed(&app, &service, &parts.headers, body).await?;
+        parsed(&app, &version, &parts.headers, body).await?;
     let mut request = sedge_service::Request::tensors(service.name(), Vec::new());
     request.payload = payload;
     request.timeout_ms = timeout_ms;
     if let Some(trace) = parts.extensions.get::<Trace>() {
         trace.mark(&mut request);
     }
-    let response = service.submit(request).await?;
+    let response = service.submit_to(&version, request).await?;
     let size = response.outputs.iter().map(|(_, tensor)| tensor.bytes().len()).sum();
     let coding = Coding::accepted(&parts.headers);
     let write = move || {
-        let encoded = encode(service.name(), service.info(), id.as_deref(), &response, &wanted)?;
+        let encoded = encode(service.name(), &version, id.as_deref(), &response, &wanted)?;
         respond(encoded, coding)
     };
     compute(size, write).await?
 }
 
-async fn find(app: &Arc<App>, parts: &mut request::Parts) -> Result<Arc<Service>, Error> {
-    let path = ModelPath::from_request_parts(parts, &()).await?;
-    path.service(app).cloned()
+async fn find(
+    app: &Arc<App>,
+    parts: &mut request::Parts,
+) -> Result<(Arc<Service>, Arc<Version>), Error> {
+    ModelPath::from_request_parts(parts, &()).await?.version(app).await
 }
 
 async fn parsed(
     app: &App,
-    service: &Arc<Service>,
+    version: &Arc<Version>,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Parsed, Error> {
@@ -76,8 +78,8 @@ async fn parsed(
         Split::At(size) => size,
         Split::Json => bytes.len(),
     };
-    let (service, budget) = (service.clone(), app.budget.clone());
-    compute(json_bytes, move || parse(service.info(), bytes, split, &budget)).await?
+    let (version, budget) = (version.clone(), app.budget.clone());
+    compute(json_bytes, move || parse(version.info(), bytes, split, &budget)).await?
 }
 
 fn parse(

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use sedge_engine::TensorInfo;
 use serde_json::{Value, json};
 
-use super::{Error, ModelPath, VERSION, datatype};
+use super::{Error, ModelPath, datatype};
 use crate::App;
 
 /// What [`super`] implements of the extensions Triton knows.
@@ -37,6 +37,9 @@ pub(super) async fn model_ready(
     path: ModelPath,
 ) -> Result<Response, Error> {
     let service = path.service(&app)?;
+    if let Some(serving) = service.serving() {
+        path.check(&serving)?;
+    }
     if !service.is_ready() {
         return Err(Error::invalid(format!("model '{}' is not ready", service.name())));
     }
@@ -44,8 +47,8 @@ pub(super) async fn model_ready(
 }
 
 pub(super) async fn model(State(app): State<Arc<App>>, path: ModelPath) -> Result<Response, Error> {
-    let service = path.service(&app)?;
-    let info = service.info();
+    let (service, version) = path.version(&app).await?;
+    let info = version.info();
     let tensor = |info: &TensorInfo| {
         json!({
             "name": info.name,
@@ -55,8 +58,8 @@ pub(super) async fn model(State(app): State<Arc<App>>, path: ModelPath) -> Resul
     };
     Ok(json_body(&json!({
         "name": service.name(),
-        "versions": [VERSION],
-        "platform": platform(info.format),
+        "versions": [version.number().to_string()],
+        "platform": platform(&info.format),
         "inputs": info.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": info.outputs.iter().map(tensor).collect::<Vec<_>>(),
     })))

@@ -1,8 +1,8 @@
-use sedge_service::{ModelInfo, Response};
+use sedge_service::{ModelInfo, Response, Version};
 use sedge_tensor::{DType, Element, Tensor};
 use serde::Serialize;
 
-use super::{Error, PREDICTION, VERSION, classification, datatype};
+use super::{Error, PREDICTION, classification, datatype};
 
 /// An output to answer with.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub(super) struct Encoded {
 /// Writes the response.
 pub(super) fn encode(
     service: &str,
-    info: &ModelInfo,
+    version: &Version,
     id: Option<&str>,
     response: &Response,
     wanted: &[Wanted],
@@ -40,7 +40,7 @@ pub(super) fn encode(
     let mut json = Vec::with_capacity(256);
     json.extend_from_slice(b"{\"model_name\":");
     text(&mut json, service)?;
-    json.extend_from_slice(format!(",\"model_version\":\"{VERSION}\"").as_bytes());
+    json.extend_from_slice(format!(",\"model_version\":\"{}\"", version.number()).as_bytes());
     if let Some(id) = id {
         json.extend_from_slice(b",\"id\":");
         text(&mut json, id)?;
@@ -51,7 +51,7 @@ pub(super) fn encode(
         if index > 0 {
             json.push(b',');
         }
-        let (name, tensor) = content(info, response, wanted)?;
+        let (name, tensor) = content(version.info(), response, wanted)?;
         output(&mut json, &mut binary, name, &tensor, wanted.binary)?;
     }
     json.extend_from_slice(b"]}");

@@ -61,11 +61,14 @@ impl From<RunnerError> for Error {
             RunnerError::Picture(_) | RunnerError::Unprepared(_) | RunnerError::Tensors(_) => {
                 Self::model(400, message)
             }
-            RunnerError::Failed(_) => Self::model(500, message),
+            RunnerError::Failed(_) | RunnerError::Crashed(_) | RunnerError::Memory { .. } => {
+                Self::model(500, message)
+            }
             RunnerError::Deadline { .. } => Self::model(0, message),
             RunnerError::Overloaded { retry_after_s, .. } => {
                 Self::unavailable(message, retry_after_s)
             }
+            RunnerError::Broken(_) => Self::unavailable(message, 60),
             RunnerError::Stopping => Self::unavailable(message, 1),
         }
     }

@@ -107,7 +107,7 @@ impl Serve {
         let max_megapixels = self.max_megapixels.or(config.max_megapixels);
         let limits = max_megapixels.map(DecodeLimits::of_megapixels).unwrap_or_default();
         let registry = Registry::new(None);
-        let mut services = Services::default();
+        let services = Services::default();
         for (name, section) in names.iter().zip(&config.service) {
             let service = start(name, section, &flags, &registry, limits, services.events())
                 .with_context(|| format!("cannot start service '{name}'"))?;
@@ -136,7 +136,7 @@ impl Serve {
         }
         runtime.spawn(crate::memory::release_when_idle(services.clone()));
         runtime.block_on(serve(services.clone(), options, with_page, &listen))?;
-        services.stop();
+        runtime.block_on(services.stop());
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {
             traces.finish();
@@ -240,6 +240,7 @@ fn start(
         queue: section.queue.unwrap_or(defaults.queue),
         instances: section.instances.unwrap_or(defaults.instances),
         timeout_ms: section.timeout_ms.unwrap_or(defaults.timeout_ms),
+        ..defaults
     };
     Ok(Service::start(name, Arc::new(pipeline), limits, events.clone())?)
 }

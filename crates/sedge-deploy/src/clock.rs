@@ -46,6 +46,13 @@ impl Utc {
     }
 }
 
+impl Utc {
+    /// `20260228T235959Z` (ISO 8601, basic form).
+    pub(crate) fn basic(self) -> String {
+        self.rfc3339().replace(['-', ':'], "")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use sedge_package::{NameError, PackageError};
 
-use crate::SourceError;
+use crate::{ClientError, SourceError};
 
 /// Why a model did not arrive, or the store could not be used. Whatever it is, the versions that
 /// were there before are still there.
@@ -117,6 +117,9 @@ pub enum DeployError {
         /// What is wrong.
         problem: String,
     },
+    /// A remote source that cannot be asked, or does not give the file.
+    #[error(transparent)]
+    Transfer(#[from] ClientError),
     /// The caller gave up.
     #[error("the installation was cancelled")]
     Cancelled,

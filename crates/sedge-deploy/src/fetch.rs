@@ -1,8 +1,16 @@
 //! From a source to files in a staging directory.
 
+mod aws;
+mod download;
 mod local;
+mod pace;
+mod part;
+mod s3;
+mod sagemaker;
+mod site;
+mod url;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::request::Hooks;
 use crate::{Artefact, DeployError, InstallRequest, Source, Store};
@@ -26,29 +34,25 @@ pub(crate) struct Fetched {
 
 /// Asks a source whether it still has the artefact that is known of it.
 pub(crate) fn check(
-    _store: &Store,
     request: &InstallRequest,
     known: Option<&Artefact>,
+    hooks: &Hooks<'_>,
 ) -> Result<Seen, DeployError> {
     match &request.source {
         Source::Path(path) => local::check(path, known),
-        other => Err(not_here(other)),
+        _ => site::Site::new(request)?.check(known, hooks),
     }
 }
 
 /// Fetches what a source has into the directory `staging`.
 pub(crate) fn fetch(
-    _store: &Store,
+    store: &Store,
     request: &InstallRequest,
-    staging: &std::path::Path,
+    staging: &Path,
     hooks: &Hooks<'_>,
 ) -> Result<Fetched, DeployError> {
     match &request.source {
         Source::Path(path) => local::fetch(path, request, staging, hooks),
-        other => Err(not_here(other)),
+        _ => download::download(store, &site::Site::new(request)?, request, staging, hooks),
     }
-}
-
-fn not_here(source: &Source) -> DeployError {
-    DeployError::Request(format!("{source} is not on this device, and nothing else is fetched"))
 }

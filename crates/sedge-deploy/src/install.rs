@@ -7,6 +7,7 @@ use sedge_package::{Package, PackageError, is_archive, unpack_into, validate_ser
 use crate::clock::Utc;
 use crate::fetch::{self, Fetched, Seen};
 use crate::request::Hooks;
+use crate::source::is_loopback;
 use crate::store::disk;
 use crate::{
     Artefact, Candidate, DeployError, History, InstallRequest, Installed, Plan, Source, State,
@@ -34,7 +35,7 @@ impl Store {
             return Ok(plan(history.current != Some(version.number), Some(0)));
         }
         let last = history.last_from(&request.source.to_string());
-        Ok(match fetch::check(self, request, last.map(|last| &last.artefact))? {
+        Ok(match fetch::check(request, last.map(|last| &last.artefact), &Hooks::default())? {
             Seen::Changed(bytes) => plan(true, bytes),
             Seen::Unchanged => {
                 plan(last.is_none_or(|last| history.current != Some(last.number)), Some(0))
@@ -63,7 +64,7 @@ impl Store {
                 return self.installed(service, &history, version);
             }
             if let Some(last) = history.last_from(&source).cloned()
-                && matches!(fetch::check(self, request, Some(&last.artefact))?, Seen::Unchanged)
+                && matches!(fetch::check(request, Some(&last.artefact), hooks)?, Seen::Unchanged)
             {
                 match last.state {
                     State::Bad(reason) => {
@@ -203,7 +204,17 @@ fn validate(request: &InstallRequest) -> Result<(), DeployError> {
             "'{digest}' is no sha256. Hint: 64 hex digits, as `sha256sum FILE` prints them"
         )));
     }
-    Ok(())
+    match &request.source {
+        Source::Url(url)
+            if url.starts_with("http://") && !is_loopback(url) && request.sha256.is_none() =>
+        {
+            Err(DeployError::Request(format!(
+                "{url} is plain http, where anybody could exchange the file. \
+                 Hint: give its sha256, or use https"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The version whose file has the digest that is asked for. Then nobody needs to be asked.

@@ -10,15 +10,19 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 mod clock;
 mod error;
 mod fetch;
 mod install;
+mod remote;
 mod request;
 mod source;
 mod store;
 
+pub use client::ClientError;
 pub use error::DeployError;
+pub use remote::{Credentials, Keys, Remote};
 pub use request::{
     Artefact, Candidate, Check, Hooks, InstallRequest, Installed, Limits, Plan, Progress, Step,
 };

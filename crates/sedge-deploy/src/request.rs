@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use crate::store::Hold;
-use crate::{DeployError, Source, Version};
+use crate::{DeployError, Remote, Source, Version};
 
 /// A model that is to be installed.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct InstallRequest {
     pub overrides: Vec<(String, Value, Origin)>,
     /// How large it may be.
     pub limits: Limits,
+    /// How it is reached, when it is remote.
+    pub remote: Remote,
 }
 
 impl InstallRequest {
@@ -40,6 +42,7 @@ impl InstallRequest {
             force: false,
             overrides: Vec::new(),
             limits: Limits::default(),
+            remote: Remote::default(),
         }
     }
 }

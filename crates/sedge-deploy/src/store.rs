@@ -18,7 +18,7 @@ mod history;
 mod packages;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ use crate::error::io_error;
 pub struct Store {
     root: PathBuf,
     shared: Shared,
+    /// Names of the downloads that are under way.
+    downloads: Mutex<HashSet<String>>,
     _lock: File,
 }
 
@@ -51,6 +53,19 @@ type Shared = Arc<Mutex<HashMap<String, usize>>>;
 pub(crate) struct Hold {
     identity: String,
     shared: Shared,
+}
+
+/// The only download of a name.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    store: &'a Store,
+    name: String,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.store.downloading().remove(&self.name);
+    }
 }
 
 impl Drop for Hold {
@@ -77,7 +92,8 @@ impl Store {
         }
         disk::make_directory(&root.join("state/services"))?;
         let lock = lock(&root)?;
-        let store = Self { root, shared: Shared::default(), _lock: lock };
+        let store =
+            Self { root, shared: Shared::default(), downloads: Mutex::default(), _lock: lock };
         store.clean()?;
         Ok(store)
     }
@@ -119,6 +135,22 @@ impl Store {
     pub(crate) fn staging(&self) -> Result<TempDir, DeployError> {
         let tmp = self.tmp();
         tempfile::tempdir_in(&tmp).map_err(io_error("make a directory in", &tmp))
+    }
+
+    /// Waits until nobody else downloads under this name, calling `wait` meanwhile.
+    pub(crate) fn claim(
+        &self,
+        name: &str,
+        wait: impl Fn() -> Result<(), DeployError>,
+    ) -> Result<Claim<'_>, DeployError> {
+        while !self.downloading().insert(name.to_owned()) {
+            wait()?;
+        }
+        Ok(Claim { store: self, name: name.to_owned() })
+    }
+
+    fn downloading(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.downloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nobody else changes what the store holds while this lives.

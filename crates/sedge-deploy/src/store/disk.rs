@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::DeployError;
 use crate::error::io_error;
 
-/// What stays free on the disk: the larger of a twentieth and 64 MiB. A full disk stops more than
-/// models on a device.
+/// What stays free on the disk: a twentieth, at most 64 MiB. A full disk stops more than models on
+/// a device.
 const RESERVE_PART: u64 = 20;
 const RESERVE_BYTES: u64 = 64 << 20;
 
@@ -23,10 +23,8 @@ pub(crate) fn usable_bytes(path: &Path) -> Result<u64, DeployError> {
     Ok(free.saturating_sub(reserve(total)))
 }
 
-/// On a disk that is itself smaller than a few times 64 MiB the twentieth has to do.
 fn reserve(total: u64) -> u64 {
-    let part = total / RESERVE_PART;
-    if total < 8 * RESERVE_BYTES { part } else { part.max(RESERVE_BYTES) }
+    (total / RESERVE_PART).min(RESERVE_BYTES)
 }
 
 /// Refuses what the disk has no room for.
@@ -132,7 +130,7 @@ mod tests {
     #[test]
     fn something_always_stays_free() {
         for (total, reserved) in
-            [(0, 0), (4 << 20, (4 << 20) / 20), (1 << 30, 64 << 20), (100 << 30, 5 << 30)]
+            [(0, 0), (4 << 20, (4 << 20) / 20), (2 << 30, 64 << 20), (100 << 30, 64 << 20)]
         {
             assert_eq!(reserve(total), reserved, "{total}");
         }

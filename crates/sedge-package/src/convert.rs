@@ -7,7 +7,7 @@ use sedge_tensor::DType;
 use toml::{Table, Value};
 
 use crate::draft::checksum;
-use crate::{Draft, Package, Settings, WriteError};
+use crate::{Draft, Package, Packing, Settings, WriteError};
 
 /// Name of the model in a package that was converted.
 const MODEL: &str = "model.onnx";
@@ -83,7 +83,8 @@ impl Package {
             self.format.name(),
             env!("CARGO_PKG_VERSION")
         );
-        let path = draft.publish_package(self, &head, &[MODEL], &self.golden)?;
+        draft.complete(self, &head, &[MODEL], &self.golden)?;
+        let path = draft.publish(Packing::Directory)?;
         Ok(Converted { paths: vec![path], foreign })
     }
 

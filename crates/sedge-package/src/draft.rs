@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use crate::locate::MANIFEST;
 use crate::manifest::manifest_text;
-use crate::{Golden, Package, PackageError, Settings, identity};
+use crate::pack::pack;
+use crate::{Golden, Package, PackageError, Packing, Settings, identity};
 
 /// Why a model or a package could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -132,20 +133,19 @@ impl Draft {
         Ok(moves.into_iter().map(|(_, to)| to).rev().collect())
     }
 
-    /// Writes everything a package needs beside its model (manifest, labels, anchors, licences,
-    /// golden cases) and makes the directory visible as the target. `files` are the names of the
-    /// model's main files, which are written already; `golden` the cases, whose files are copied
-    /// from `package` where they are not written yet.
+    /// Writes everything a package needs beside its model: manifest, labels, anchors, licences,
+    /// golden cases. `files` are the names of the model's main files, which are written already;
+    /// `golden` the cases, whose files are copied from `package` where they are not written yet.
     ///
     /// # Errors
     /// Files that cannot be read or written.
-    pub fn publish_package(
-        self,
+    pub fn complete(
+        &self,
         package: &Package,
         head: &str,
         files: &[&str],
         golden: &[Golden],
-    ) -> Result<PathBuf, WriteError> {
+    ) -> Result<(), WriteError> {
         let cases = golden.iter().flat_map(|case| {
             [case.image.as_deref(), case.tensors.as_deref(), Some(case.expected.as_str())]
         });
@@ -170,8 +170,22 @@ impl Draft {
         }
         say(&mut settings, "model.name", &package.name);
         let manifest = manifest_text(&settings, files, golden);
-        self.write(MANIFEST, format!("{head}{manifest}").as_bytes())?;
-        self.replace_directory()
+        self.write(MANIFEST, format!("{head}{manifest}").as_bytes())
+    }
+
+    /// Makes the package visible as the target: a directory, or an archive of it.
+    ///
+    /// # Errors
+    /// Files that cannot be read, written or moved.
+    pub fn publish(self, packing: Packing) -> Result<PathBuf, WriteError> {
+        if packing == Packing::Directory {
+            return self.replace_directory();
+        }
+        let wrong = |error| WriteError::Write { path: self.target.clone(), error };
+        let archive = self.staging.path().join("archive");
+        pack(&self.path(), &archive, packing).map_err(wrong)?;
+        fs::rename(&archive, &self.target).map_err(wrong)?;
+        Ok(self.target)
     }
 
     fn replace_directory(self) -> Result<PathBuf, WriteError> {

@@ -9,7 +9,7 @@ use crate::PackageError;
 
 /// Depth and number of files a package may have.
 pub(crate) const MAX_DEPTH: usize = 8;
-const MAX_FILES: usize = 10_000;
+pub(crate) const MAX_FILES: usize = 10_000;
 
 /// The identity of a package: sha256 over its sorted file list, one line
 /// `path NUL size NUL sha256 LF` per file, paths relative and with `/`. In lowercase hex.
@@ -80,7 +80,8 @@ pub(crate) fn digest(path: &Path) -> Result<(u64, String), PackageError> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lowercase hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

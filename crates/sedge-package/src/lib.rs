@@ -24,8 +24,10 @@ mod names;
 mod neo;
 mod npz;
 mod open;
+mod pack;
 mod pipeline;
 mod settings;
+mod signature;
 mod specialise;
 
 pub use archive::{is_archive, unpack_into};
@@ -40,6 +42,10 @@ pub use names::{NameError, service_name, validate_service_name};
 pub use neo::{Backend, Neo, NeoFile, NeoTensor};
 pub use npz::{read_npz, write_npz};
 pub use open::Package;
+pub use pack::{Packing, sign_package, verify_package};
 pub use pipeline::InputSpec;
 pub use sedge_import::npz::parse_npy;
 pub use settings::{Origin, Setting, Settings};
+pub use signature::{
+    Policy, PublicKey, SecretKey, SignatureError, Signed, Signer, TrustList, Verified, sign, verify,
+};

@@ -8,6 +8,7 @@ use toml::Value;
 use crate::archive::Unpacked;
 use crate::directory::{Directory, map};
 use crate::locate::{Located, MANIFEST, locate, only_model};
+use crate::signature::SIGNATURE_FILE;
 use crate::specialise::specialise;
 use crate::{
     Golden, Manifest, Neo, Origin, PackageError, Settings, archive, files, identity, labels, names,
@@ -151,7 +152,10 @@ impl Package {
         let files = match &manifest {
             Some(manifest) => {
                 settings.set_table(&manifest.table, &Origin::Manifest);
-                identity::files_below(&root)?
+                // Who signs a package does not make another of it.
+                let mut files = identity::files_below(&root)?;
+                files.retain(|file| *file != root.join(SIGNATURE_FILE));
+                files
             }
             None => sources.clone(),
         };

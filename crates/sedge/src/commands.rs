@@ -9,6 +9,8 @@ pub(crate) mod model;
 pub(crate) mod sample;
 pub(crate) mod serve;
 
+use std::path::Path;
+
 use clap::ValueEnum;
 
 /// What failed when results could not be printed.
@@ -23,4 +25,12 @@ pub(crate) enum Format {
     Json,
     /// One JSON document per line.
     Jsonl,
+}
+
+/// Bytes of a file, or of the files in a directory and those below it.
+pub(crate) fn size(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return path.metadata().map_or(0, |metadata| metadata.len());
+    };
+    entries.flatten().map(|entry| size(&entry.path())).sum()
 }

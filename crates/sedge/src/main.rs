@@ -16,6 +16,7 @@ mod memory;
 mod overrides;
 mod pictures;
 mod ranges;
+mod recording;
 mod spinner;
 mod table;
 #[cfg(feature = "otel")]

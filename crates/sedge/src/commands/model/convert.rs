@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use sedge_graph::Graph;
 use sedge_package::{ConvertOptions, Package};
 
-use crate::commands::OUTPUT;
+use crate::commands::{OUTPUT, size};
 use crate::overrides::OverrideFlags;
 use crate::spinner::Spinner;
 use crate::table;
@@ -104,12 +104,4 @@ impl Convert {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Bytes of a file, or of the files in a directory and those below it.
-fn size(path: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return path.metadata().map_or(0, |metadata| metadata.len());
-    };
-    entries.flatten().map(|entry| size(&entry.path())).sum()
 }

@@ -1,5 +1,3 @@
-mod record;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
 use sedge_engine::Registry;
-use sedge_package::{Golden, Package, Tolerance};
+use sedge_package::{Draft, Golden, Package, Packing, Tolerance};
 use sedge_service::{
     Comparison, LoadOptions, Pipeline, Runner, expected_prediction, replay, usual_tolerance,
 };
@@ -16,6 +14,7 @@ use serde::Serialize;
 use crate::choices;
 use crate::commands::{Format, OUTPUT};
 use crate::overrides::OverrideFlags;
+use crate::recording::{Recording, is_npz};
 use crate::table::{self, Align};
 
 const EXAMPLES: &str = "\
@@ -89,10 +88,7 @@ impl Validate {
         let pipeline = Pipeline::open(&self.model, &overrides, &Registry::new(None), &options)?;
         match (&self.record, &self.against) {
             (Some(target), _) => {
-                let cases = record::Recording { pipeline: &pipeline, package: &package };
-                let tolerance = self.tolerance(&pipeline);
-                cases.write(target, &self.input, tolerance, self.force)?;
-                Ok(ExitCode::SUCCESS)
+                self.record(target, &Recording { pipeline: &pipeline, package: &package })
             }
             (None, Some(file)) => {
                 let case = self.one_case(file, &pipeline)?;
@@ -114,6 +110,23 @@ impl Validate {
                 quantisation_steps: None,
             },
         }
+    }
+
+    /// Writes a package: the model's files, the cases it has, and one more for each input.
+    fn record(&self, target: &Path, recording: &Recording<'_>) -> Result<ExitCode> {
+        let Recording { pipeline, package } = recording;
+        let draft = Draft::new(target, self.force)?;
+        for (path, name) in package.model_files() {
+            draft.copy(&path, &name)?;
+        }
+        let golden = recording.cases(&draft, &self.input, self.tolerance(pipeline))?;
+        draft.complete(package, &recording.head(), &[&package.main_file()], &golden)?;
+        let path = draft.publish(Packing::Directory)?;
+        let (count, engine) = (self.input.len(), &pipeline.info().engine);
+        let line =
+            format!("wrote {} with {count} recorded cases (engine {engine})", path.display());
+        writeln!(std::io::stdout().lock(), "{line}").context(OUTPUT)?;
+        Ok(ExitCode::SUCCESS)
     }
 
     /// The case in a file of its own.
@@ -164,11 +177,6 @@ impl Validate {
         .context(OUTPUT)?;
         Ok(if held == golden.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-/// True for tensors; everything else is taken for a picture.
-fn is_npz(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }
 
 /// What `--format json` prints.

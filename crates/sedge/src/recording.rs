@@ -1,52 +1,41 @@
+//! Golden cases that are what a model answers now.
+
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sedge_package::{Draft, Golden, Package, Tolerance, read_npz, write_npz};
 use sedge_service::{Pipeline, Runner, record, record_tensors};
 
-use super::is_npz;
-use crate::commands::OUTPUT;
-
-/// A package in the making, whose golden cases are what the model answers now.
-pub(super) struct Recording<'a> {
-    pub(super) pipeline: &'a Pipeline,
-    pub(super) package: &'a Package,
+/// A model, and the package whose cases are recorded with it.
+pub(crate) struct Recording<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) package: &'a Package,
 }
 
 impl Recording<'_> {
-    /// Writes the package: the model's files, the cases it has, and one more for each input.
-    pub(super) fn write(
+    /// The cases that the package has, and one more for each input. Files of the new ones are
+    /// written into the draft.
+    pub(crate) fn cases(
         &self,
-        target: &Path,
+        draft: &Draft,
         inputs: &[PathBuf],
         tolerance: Tolerance,
-        force: bool,
-    ) -> Result<()> {
-        let draft = Draft::new(target, force)?;
-        for (path, name) in self.package.model_files() {
-            draft.copy(&path, &name)?;
-        }
+    ) -> Result<Vec<Golden>> {
         let mut golden = self.package.golden.clone();
         let mut names: HashSet<String> = golden.iter().map(|case| case.expected.clone()).collect();
         for input in inputs {
-            let case = self.one(&draft, input, tolerance, &mut names);
+            let case = self.one(draft, input, tolerance, &mut names);
             golden.push(case.with_context(|| input.display().to_string())?);
         }
-        let info = self.pipeline.info();
-        let head = format!(
-            "# Golden cases recorded with engine {} by Sedge {}.\n",
-            info.engine,
-            env!("CARGO_PKG_VERSION")
-        );
-        let main = self.package.main_file();
-        let path = draft.publish_package(self.package, &head, &[&main], &golden)?;
-        let count = inputs.len();
-        let mut out = std::io::stdout().lock();
-        let engine = &info.engine;
-        writeln!(out, "wrote {} with {count} recorded cases (engine {engine})", path.display())
-            .context(OUTPUT)
+        Ok(golden)
+    }
+
+    /// What stands above a manifest with such cases.
+    pub(crate) fn head(&self) -> String {
+        let engine = &self.pipeline.info().engine;
+        let version = env!("CARGO_PKG_VERSION");
+        format!("# Golden cases recorded with engine {engine} by Sedge {version}.\n")
     }
 
     fn one(
@@ -78,4 +67,9 @@ impl Recording<'_> {
         draft.write(&expected, text.as_bytes())?;
         Ok(Golden { image: Some(name), tensors: None, expected, tolerance })
     }
+}
+
+/// True for tensors; everything else is taken for a picture.
+pub(crate) fn is_npz(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }

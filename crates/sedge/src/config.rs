@@ -1,18 +1,28 @@
 //! The configuration file of `sedge serve --config`.
+//!
+//! `keys.rs` has every key with what it takes and means; the structs here only hold the values.
+
+mod check;
+pub(crate) mod keys;
+#[cfg(test)]
+mod pages;
+mod service;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use sedge_package::{Origin, nearest_key};
+use anyhow::{Context, Result, bail};
+use sedge_package::{Policy, TrustList};
 use serde::Deserialize;
-use toml::{Table, Value};
 
-use crate::overrides::{Override, leaves};
-use crate::ranges;
+pub(crate) use check::{Problem, parse};
+pub(crate) use service::{Isolation, ServiceConfig, Start};
+
+/// Largest configuration file.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// `sedge.toml`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub(crate) struct Config {
     /// Address of the HTTP server.
     pub(crate) listen: Option<String>,
@@ -24,169 +34,167 @@ pub(crate) struct Config {
     pub(crate) page: Option<bool>,
     /// Public host names under which browsers may open the page.
     pub(crate) page_hosts: Vec<String>,
+    /// Directory of everything that is kept.
+    pub(crate) root: Option<PathBuf>,
+    /// Installed models.
+    pub(crate) store: Store,
+    /// How models are fetched.
+    pub(crate) download: Download,
+    /// Models at `s3://` addresses.
+    pub(crate) s3: S3,
+    /// Whose models are installed.
+    pub(crate) trust: Trust,
     /// The services.
     pub(crate) service: Vec<ServiceConfig>,
 }
 
-/// `[[service]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ServiceConfig {
-    /// Name; by default made from the model's file name.
-    #[serde(default)]
-    pub(crate) name: Option<String>,
-    /// Model file, package directory or archive; relative to the configuration file.
-    pub(crate) model: PathBuf,
-    /// Engine, `auto` by default.
-    #[serde(default)]
-    pub(crate) engine: Option<String>,
-    /// Threads of one inference.
-    #[serde(default)]
-    pub(crate) threads: Option<usize>,
-    /// Requests that run side by side.
-    #[serde(default)]
-    pub(crate) instances: Option<usize>,
-    /// Requests that may wait.
-    #[serde(default)]
-    pub(crate) queue: Option<usize>,
-    /// Most milliseconds between admission and answer.
-    #[serde(default)]
-    pub(crate) timeout_ms: Option<u64>,
-    /// Labels file, relative to the configuration file.
-    #[serde(default)]
-    pub(crate) labels: Option<PathBuf>,
-    /// Output index of the first label.
-    #[serde(default)]
-    pub(crate) label_offset: Option<i64>,
-    /// Overrides of the first input's keys of `model.toml`.
-    #[serde(default)]
-    pub(crate) input: Table,
-    /// Overrides of the decoder's keys of `model.toml`.
-    #[serde(default)]
-    pub(crate) decoder: Table,
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Store {
+    /// Versions of a model that stay, the one in use among them.
+    pub(crate) keep_versions: usize,
+    /// Most that all may take, in MiB.
+    pub(crate) max_mib: Option<u64>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { keep_versions: 3, max_mib: None }
+    }
+}
+
+/// `[download]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Download {
+    /// Proxy, `http://` or `https://`.
+    pub(crate) proxy: Option<String>,
+    /// Most of the line, in KiB per second.
+    pub(crate) max_kib_per_s: Option<u64>,
+    /// Most seconds that a server may stay silent.
+    pub(crate) timeout_s: u64,
+    /// Certificates (PEM) of the authorities that servers are trusted by.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Largest download in MiB.
+    pub(crate) max_mib: u64,
+}
+
+impl Default for Download {
+    fn default() -> Self {
+        Self { proxy: None, max_kib_per_s: None, timeout_s: 30, ca_file: None, max_mib: 4096 }
+    }
+}
+
+/// `[s3]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct S3 {
+    /// Server, if not Amazon's.
+    pub(crate) endpoint: Option<String>,
+    /// Region that requests are signed for.
+    pub(crate) region: Option<String>,
+    /// Whether the bucket stands in the path.
+    pub(crate) path_style: bool,
+    /// Where the credentials come from.
+    pub(crate) credentials: Credentials,
+    /// Profile in `~/.aws`.
+    pub(crate) profile: Option<String>,
+    /// Id of a static key.
+    pub(crate) access_key_id: Option<String>,
+    /// File with its secret.
+    pub(crate) secret_access_key_file: Option<PathBuf>,
+}
+
+/// Where credentials come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Credentials {
+    /// The first of environment, profile and container that there is.
+    #[default]
+    Auto,
+    /// None.
+    Anonymous,
+    /// `access_key_id` and `secret_access_key_file`.
+    Static,
+    /// `~/.aws`.
+    Profile,
+    /// The address that AWS gives a container.
+    Container,
+}
+
+/// `[trust]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Trust {
+    /// Files (PEM), or `ed25519:BASE64`.
+    pub(crate) keys: Vec<String>,
+    /// Whether only what one of them signed is installed.
+    pub(crate) require_signature: bool,
+}
+
+impl Trust {
+    /// Reads the keys of a configuration that [`Config::read`] gave.
+    pub(crate) fn read(&self) -> Result<(TrustList, Policy)> {
+        let keys = TrustList::read(&self.keys, Path::new("")).context("trust.keys")?;
+        Ok((keys, Policy { require_signature: self.require_signature }))
+    }
 }
 
 impl Config {
     /// Reads a configuration file; paths in it are relative to it.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let mut config = Self::parse(&text).with_context(|| path.display().to_string())?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        for service in &mut config.service {
-            service.model = base.join(&service.model);
-            service.labels = service.labels.take().map(|labels| base.join(labels));
-        }
-        Ok(config)
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|error| explain(&error))?;
-        config.check_ranges().map_err(anyhow::Error::msg)?;
-        Ok(config)
-    }
-
-    fn check_ranges(&self) -> Result<(), String> {
-        ranges::MAX_BODY_MIB.check(self.max_body_mib)?;
-        ranges::MAX_MEGAPIXELS.check(self.max_megapixels)?;
-        for service in &self.service {
-            let count = |value: Option<usize>| value.map(|value| value as u64);
-            ranges::THREADS.check(count(service.threads))?;
-            ranges::INSTANCES.check(count(service.instances))?;
-            ranges::QUEUE.check(count(service.queue))?;
-            ranges::TIMEOUT_MS.check(service.timeout_ms)?;
-        }
-        Ok(())
-    }
-}
-
-impl ServiceConfig {
-    /// The settings of the model that this section overrides.
-    pub(crate) fn overrides(&self) -> Vec<Override> {
-        let mut all = Vec::new();
-        let mut say = |key: String, value: Value| {
-            let origin = Origin::Configuration(key.clone());
-            all.push((key, value, origin));
-        };
-        if let Some(labels) = &self.labels {
-            say("model.labels".into(), labels.display().to_string().into());
-        }
-        if let Some(offset) = self.label_offset {
-            say("model.label_offset".into(), offset.into());
-        }
-        for (section, table) in [("input.0", &self.input), ("decoder", &self.decoder)] {
-            leaves(section, Value::Table(table.clone()), &mut say);
-        }
-        all
-    }
-}
-
-/// Turns "unknown field `x`, expected one of ..." into a hint with the nearest key.
-fn explain(error: &toml::de::Error) -> anyhow::Error {
-    let message = error.to_string();
-    let quoted: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((field, known)) if error.message().starts_with("unknown field") => {
-            let near = nearest_key(field, known.iter().copied());
-            let hint = near.map_or_else(
-                || format!("known keys: {}", known.join(", ")),
-                |near| format!("did you mean '{near}'?"),
-            );
-            anyhow::anyhow!("{message} Hint: {hint}")
-        }
-        _ => anyhow::anyhow!(message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sections_become_overrides() {
-        let text = "[[service]]\nname = 'cats'\nmodel = 'm'\ninput = { mean = [1.0] }\n\
-                    [service.decoder]\nkind = 'grid'\nnms = { iou_threshold = 0.5 }";
-        let config = Config::parse(text).unwrap();
-        let keys: Vec<_> = config.service[0].overrides().into_iter().map(|(key, ..)| key).collect();
-        assert_eq!(keys, ["input.0.mean", "decoder.kind", "decoder.nms.iou_threshold"]);
-    }
-
-    #[test]
-    fn mistakes_get_a_hint() {
-        for (text, word) in [
-            ("[[service]]\nmodel = 'm'\ntimeuot_ms = 1", "timeout_ms"),
-            ("[service]\nmodel = 'm'", "service"),
-            ("[[service]]\nname = 'x'", "model"),
-            ("[[service]]\nmodel = 'm'\nqueue = 0", "queue takes whole numbers from 1"),
-            ("max_body_mib = 0\n[[service]]\nmodel = 'm'", "max_body_mib = 0"),
-        ] {
-            let message = format!("{:#}", Config::parse(text).unwrap_err());
-            assert!(message.contains(word), "{message}");
-        }
-    }
-
-    /// `packaging/sedge.toml` is the documentation of every key.
-    #[test]
-    fn the_packaged_file_is_whole_and_true() {
-        let packaged = include_str!("../../../packaging/sedge.toml");
-        assert!(Config::parse(packaged).unwrap().service.is_empty());
-
-        let commented_out = |line: &str| line.starts_with('#') && !line.starts_with("# ");
-        let lines = packaged.lines().map(|line| match commented_out(line) {
-            true => &line[1..],
-            false => line,
-        });
-        let all = lines.collect::<Vec<_>>().join("\n");
-        assert_eq!(Config::parse(&all).unwrap().service.len(), 1);
-        for section in ["", "[[service]]\nmodel = 'm'\n"] {
-            let error = toml::from_str::<Config>(&format!("{section}nobody = 1")).unwrap_err();
-            let keys: Vec<_> = error.message().split('`').skip(3).step_by(2).collect();
-            assert!(keys.len() > 2, "{error}");
-            for key in keys {
-                let named =
-                    |line: &str| line == "[[service]]" || line.starts_with(&format!("{key} = "));
-                assert!(all.lines().any(named), "{key} is not in packaging/sedge.toml");
+        match Self::checked(path)? {
+            Ok(config) => Ok(config),
+            Err(problems) => {
+                let shown = path.display();
+                match problems.as_slice() {
+                    [one] => bail!("{shown}, {one}"),
+                    [first, rest @ ..] => bail!(
+                        "{} mistakes, the first: {shown}, {first} Hint: `sedge config check \
+                         {shown}` tells them all",
+                        rest.len() + 1
+                    ),
+                    [] => bail!("{shown} cannot be understood"),
+                }
             }
         }
     }
+
+    /// Reads a configuration file, or tells everything that is wrong in it.
+    pub(crate) fn checked(path: &Path) -> Result<Result<Self, Vec<Problem>>> {
+        let text = read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Ok(parse(&text).map(|config| config.based(base)))
+    }
+
+    /// The same with relative paths made to start at a directory.
+    fn based(mut self, base: &Path) -> Self {
+        let at = |path: Option<PathBuf>| path.map(|path| base.join(path));
+        self.root = at(self.root);
+        self.download.ca_file = at(self.download.ca_file);
+        self.s3.secret_access_key_file = at(self.s3.secret_access_key_file);
+        for key in self.trust.keys.iter_mut().filter(|key| !key.starts_with("ed25519:")) {
+            *key = base.join(&*key).to_string_lossy().into_owned();
+        }
+        for service in &mut self.service {
+            if service.address().is_none() {
+                service.model = base.join(&service.model);
+            }
+            service.labels = at(service.labels.take());
+        }
+        self
+    }
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    // One byte more than allowed tells a file that ends from one that does not.
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        let problem = format!("it is larger than {} MiB", MAX_BYTES >> 20);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(text)
 }

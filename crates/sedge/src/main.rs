@@ -56,6 +56,8 @@ enum Command {
     Serve(commands::serve::Serve),
     #[command(subcommand)]
     Model(commands::model::Model),
+    #[command(subcommand)]
+    Config(commands::config::Config),
     Doctor(commands::doctor::Doctor),
     Sample(commands::sample::Sample),
     Completions(commands::completions::Completions),
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Infer(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Model(command) => command.run(),
+        Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Completions(command) => command.run(Cli::command()),

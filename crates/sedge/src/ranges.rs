@@ -3,7 +3,7 @@
 /// The numbers a key takes, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
-    /// The key of the configuration file; the flag is the same word with hyphens.
+    /// Its name in the configuration file; the flag is the same word with hyphens.
     key: &'static str,
     least: u64,
     most: u64,
@@ -25,10 +25,15 @@ pub(crate) const MAX_MEGAPIXELS: Range = Range { key: "max_megapixels", least: 1
 pub(crate) const TOP_K: Range = Range { key: "top_k", least: 1, most: 1_000_000 };
 
 impl Range {
+    pub(crate) const fn new(key: &'static str, least: u64, most: u64) -> Self {
+        Self { key, least, most }
+    }
+
     fn parse<T: TryFrom<u64>>(self, text: &str) -> Result<T, String> {
-        let fits = |number: &u64| (self.least..=self.most).contains(number);
-        let number = text.parse().ok().filter(fits);
-        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| self.takes())
+        let number = text.parse().ok().filter(|&number| self.contains(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("{} takes {}", self.key, self.takes()))
     }
 
     /// What reads a flag's value, for clap.
@@ -38,18 +43,13 @@ impl Range {
         move |text| self.parse(text)
     }
 
-    /// Checks a value of the configuration file.
-    pub(crate) fn check(self, value: Option<u64>) -> Result<(), String> {
-        match value {
-            Some(value) if !(self.least..=self.most).contains(&value) => {
-                Err(format!("{} = {value}: {}", self.key, self.takes()))
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn contains(self, number: u64) -> bool {
+        (self.least..=self.most).contains(&number)
     }
 
-    fn takes(self) -> String {
-        format!("{} takes whole numbers from {} to {}", self.key, self.least, self.most)
+    /// What it takes, for people.
+    pub(crate) fn takes(self) -> String {
+        format!("whole numbers from {} to {}", self.least, self.most)
     }
 }
 
@@ -69,8 +69,7 @@ mod tests {
         ] {
             assert_eq!(THREADS.parse::<usize>(text).is_ok(), fits, "{text}");
         }
-        assert_eq!((QUEUE.check(None), QUEUE.check(Some(128))), (Ok(()), Ok(())));
-        let message = QUEUE.check(Some(0)).unwrap_err();
-        assert_eq!(message, "queue = 0: queue takes whole numbers from 1 to 65536");
+        let message = QUEUE.parse::<usize>("0").unwrap_err();
+        assert_eq!(message, "queue takes whole numbers from 1 to 65536");
     }
 }

@@ -38,9 +38,9 @@ fn numbers_out_of_range_are_refused_with_their_range() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sedge.toml");
     for (line, word) in [
-        ("threads = 0", "threads takes whole numbers from 1 to 1024"),
-        ("instances = 100000", "instances = 100000"),
-        ("timeout_ms = 0", "timeout_ms takes"),
+        ("threads = 0", "service.threads: 0 is not what it takes: whole numbers from 1 to 1024"),
+        ("instances = 100000", "line 3: service.instances: 100000 is"),
+        ("timeout_ms = 0", "service.timeout_ms: 0 is"),
     ] {
         std::fs::write(&path, format!("[[service]]\nmodel = 'no'\n{line}")).unwrap();
         says(&["serve", "--config", path.to_str().unwrap()], 1, &["sedge.toml", word]);

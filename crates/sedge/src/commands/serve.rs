@@ -160,10 +160,7 @@ impl Serve {
             instances: self.instances,
             queue: self.queue,
             timeout_ms: self.timeout_ms,
-            labels: None,
-            label_offset: None,
-            input: toml::Table::new(),
-            decoder: toml::Table::new(),
+            ..ServiceConfig::default()
         };
         let service = self.model.iter().enumerate().map(section).collect();
         Ok(Config { service, ..Config::default() })
@@ -171,7 +168,7 @@ impl Serve {
 }
 
 /// The services' names in the order of their sections: every one fits, none is there twice.
-fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
+pub(crate) fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
     let mut taken = BTreeSet::new();
     let name = |section: &ServiceConfig| {
         let name = match &section.name {

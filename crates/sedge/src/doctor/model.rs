@@ -16,7 +16,7 @@ use crate::overrides::Override;
 /// What to do about an error without a hint of its own.
 const INSPECT: &str = "sedge model inspect MODEL shows what the file says about itself";
 const NAME_ANOTHER: &str = "check the path, or name another file";
-const CORRECT: &str = "correct the file; docs/http.md and the comments in sedge.toml have its keys";
+const CORRECT: &str = "`sedge config check FILE` tells everything that is wrong in it";
 
 pub(super) fn probe(context: &Context) -> Vec<Finding> {
     const AREA: &str = "model";

@@ -1,0 +1,491 @@
+//! Every key of the configuration file in one table: what is checked, what `sedge config explain`
+//! says, and what `packaging/sedge.toml` and `docs/configuration.md` are made from.
+
+use toml::Value;
+
+use self::Kind::{
+    Choice, Integer, Number, Path, Section, Sections, Settings, Sha256, Text, Texts, Truth, Url,
+    Whole,
+};
+use self::Unset::{Error, Value as Is, Words};
+use crate::ranges::{self, Range};
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// `[name]`.
+    Section,
+    /// `[[name]]`, any number of times.
+    Sections,
+    Whole(Range),
+    /// A whole number, negative ones too.
+    Integer,
+    /// A number, both ends included.
+    Number(f64, f64),
+    Truth,
+    Choice(&'static [&'static str]),
+    Text,
+    Texts,
+    /// A path; a relative one starts at the directory of the configuration file.
+    Path,
+    /// 64 hex digits.
+    Sha256,
+    /// `http://` or `https://`.
+    Url,
+    /// Keys of `model.toml`.
+    Settings,
+}
+
+/// What holds where a key is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unset {
+    /// This value, as TOML.
+    Value(&'static str),
+    /// What these words say; then an example, as TOML.
+    Words(&'static str, &'static str),
+    /// Nothing: it must be given. An example, as TOML.
+    Error(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Key {
+    /// Dotted, without the index of a `[[section]]`.
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) unset: Unset,
+    /// What it means, in one line, with its unit.
+    pub(crate) help: &'static str,
+    /// What else there is to know.
+    pub(crate) more: &'static str,
+}
+
+const fn key(
+    path: &'static str,
+    kind: Kind,
+    unset: Unset,
+    help: &'static str,
+    more: &'static str,
+) -> Key {
+    Key { path, kind, unset, help, more }
+}
+
+const fn section(path: &'static str, kind: Kind, help: &'static str, more: &'static str) -> Key {
+    Key { path, kind, unset: Unset::Value(""), help, more }
+}
+
+const fn whole(key: &'static str, least: u64, most: u64) -> Kind {
+    Kind::Whole(Range::new(key, least, most))
+}
+
+/// As many mebibytes as a device can have: 16 TiB.
+const MOST_MIB: u64 = 1 << 24;
+
+/// The keys in the order of the reference: first those above all sections.
+pub(crate) const KEYS: &[Key] = &[
+    key(
+        "listen",
+        Text,
+        Is("\"127.0.0.1:8080\""),
+        "Address and port of the HTTP server.",
+        "0.0.0.0:8080 answers the whole network, and Sedge has neither passwords nor TLS: put a \
+         proxy that has them in front.",
+    ),
+    key(
+        "max_body_mib",
+        Whole(ranges::MAX_BODY_MIB),
+        Is("64"),
+        "Largest request body, in MiB.",
+        "One larger is answered 413.",
+    ),
+    key(
+        "max_megapixels",
+        Whole(ranges::MAX_MEGAPIXELS),
+        Is("64"),
+        "Largest picture that is decoded, in millions of pixels.",
+        "One larger is an error.",
+    ),
+    key(
+        "page",
+        Truth,
+        Is("true"),
+        "Whether there is a page at / for browsers, and /api/v1, which show what all clients ask.",
+        "",
+    ),
+    key(
+        "page_hosts",
+        Texts,
+        Words("none", "[\"camera.example.org\"]"),
+        "Public host names under which browsers may open that page, for a proxy in front.",
+        "",
+    ),
+    key(
+        "root",
+        Path,
+        Is("\"/var/lib/sedge\""),
+        "Directory of everything that Sedge keeps: installed models, what is being downloaded.",
+        "--root and the variable SEDGE_ROOT say otherwise.",
+    ),
+    section("store", Section, "Installed models.", ""),
+    key(
+        "store.keep_versions",
+        whole("keep_versions", 1, 100),
+        Is("3"),
+        "Versions of a model that stay installed, the one in use among them.",
+        "",
+    ),
+    key(
+        "store.max_mib",
+        whole("max_mib", 1, MOST_MIB),
+        Words("as much as there is", "2048"),
+        "Most that installed models may take, in MiB.",
+        "Versions that are not in use go first, the oldest before the others; what would not fit \
+         even so is not installed.",
+    ),
+    section("download", Section, "How models are fetched.", ""),
+    key(
+        "download.proxy",
+        Url,
+        Words("HTTPS_PROXY and NO_PROXY say", "\"http://proxy.example.org:3128\""),
+        "Proxy for all downloads.",
+        "",
+    ),
+    key(
+        "download.max_kib_per_s",
+        whole("max_kib_per_s", 1, MOST_MIB),
+        Words("no limit", "512"),
+        "Most that downloads take of the line, in KiB per second.",
+        "",
+    ),
+    key(
+        "download.timeout_s",
+        whole("timeout_s", 1, 3600),
+        Is("30"),
+        "Most seconds that a server may stay silent.",
+        "Then the download is tried again.",
+    ),
+    key(
+        "download.ca_file",
+        Path,
+        Words("those built in", "\"/etc/sedge/ca.pem\""),
+        "Certificates (PEM) of the authorities that servers are trusted by.",
+        "",
+    ),
+    key(
+        "download.max_mib",
+        whole("max_mib", 1, MOST_MIB),
+        Is("4096"),
+        "Largest download, in MiB.",
+        "",
+    ),
+    section("s3", Section, "Models at s3:// addresses.", ""),
+    key(
+        "s3.endpoint",
+        Url,
+        Words("Amazon's of the region", "\"http://192.168.1.5:9000\""),
+        "Server that speaks S3.",
+        "",
+    ),
+    key(
+        "s3.region",
+        Text,
+        Words("AWS_REGION says, else us-east-1", "\"eu-central-1\""),
+        "Region that requests are signed for.",
+        "",
+    ),
+    key(
+        "s3.path_style",
+        Truth,
+        Is("false"),
+        "Whether the bucket stands in the path and not in the host name, as most servers but \
+         Amazon's want it.",
+        "",
+    ),
+    key(
+        "s3.credentials",
+        Choice(&["auto", "anonymous", "static", "profile", "container"]),
+        Is("\"auto\""),
+        "Who Sedge is there.",
+        "static: the two keys below. profile: ~/.aws. container: the address that AWS gives a \
+         container. anonymous: nobody, for public buckets. auto: the first of environment, \
+         profile and container that there is.",
+    ),
+    key(
+        "s3.profile",
+        Text,
+        Words("AWS_PROFILE says, else default", "\"camera\""),
+        "Profile in ~/.aws, with credentials = \"profile\".",
+        "",
+    ),
+    key(
+        "s3.access_key_id",
+        Text,
+        Words("none", "\"AKIAIOSFODNN7EXAMPLE\""),
+        "Id of the access key, with credentials = \"static\".",
+        "",
+    ),
+    key(
+        "s3.secret_access_key_file",
+        Path,
+        Words("none", "\"/etc/sedge/s3.secret\""),
+        "File with the secret of that key, with credentials = \"static\".",
+        "Only the user sedge should be able to read it.",
+    ),
+    section("trust", Section, "Whose models are installed.", ""),
+    key(
+        "trust.keys",
+        Texts,
+        Words("none", "[\"/etc/sedge/release.pub\"]"),
+        "Keys whose signatures count: files of `sedge package keygen` or openssl, or \
+         \"ed25519:BASE64\".",
+        "",
+    ),
+    key(
+        "trust.require_signature",
+        Truth,
+        Is("false"),
+        "Whether only what one of these keys signed is installed.",
+        "A package that was changed after it was signed is refused in any case.",
+    ),
+    section(
+        "service",
+        Sections,
+        "One section per model.",
+        "With none, Sedge serves nothing yet and says so in its log.",
+    ),
+    key(
+        "service.model",
+        Text,
+        Error("\"/var/lib/sedge/mobilenet-v2\""),
+        "Model file, package directory or archive, or its https:// or s3:// address.",
+        "Put it where the user sedge can read it: below /var/lib/sedge, not in /home, which the \
+         service does not see. Relative paths start at the directory of this file. The only key \
+         that a service must have.",
+    ),
+    key(
+        "service.name",
+        Text,
+        Words("made from the name of the model's file or directory", "\"mobilenet-v2\""),
+        "What clients call it: letters, digits and hyphens, 2 to 63 of them.",
+        "",
+    ),
+    key(
+        "service.sha256",
+        Sha256,
+        Words(
+            "not compared",
+            "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+        ),
+        "Checksum that the model's file or archive must have, in hex.",
+        "",
+    ),
+    key(
+        "service.engine",
+        Choice(&["auto", "native", "onnxruntime"]),
+        Is("\"auto\""),
+        "What computes: native is built in, onnxruntime a library that /etc/default/sedge names.",
+        "",
+    ),
+    key("service.device", Choice(&["cpu"]), Is("\"cpu\""), "Where it computes.", ""),
+    key(
+        "service.threads",
+        Whole(ranges::THREADS),
+        Words("the processors that the process may use", "4"),
+        "Threads of one inference.",
+        "",
+    ),
+    key(
+        "service.instances",
+        Whole(ranges::INSTANCES),
+        Words("the processors that the process may use, at least 2", "4"),
+        "Requests that run side by side.",
+        "",
+    ),
+    key(
+        "service.queue",
+        Whole(ranges::QUEUE),
+        Is("128"),
+        "Requests that may wait for their turn.",
+        "One more is answered 503 at once.",
+    ),
+    key(
+        "service.timeout_ms",
+        Whole(ranges::TIMEOUT_MS),
+        Is("60000"),
+        "Most milliseconds between admission of a request and its answer.",
+        "",
+    ),
+    key(
+        "service.grace_ms",
+        whole("grace_ms", 0, 600_000),
+        Is("5000"),
+        "Milliseconds after that until a worker that still computes is ended.",
+        "With isolation = \"process\"; a thread cannot be ended.",
+    ),
+    key(
+        "service.memory_mib",
+        whole("memory_mib", 16, MOST_MIB),
+        Words("no limit", "512"),
+        "Most memory of the service's worker, in MiB.",
+        "With isolation = \"process\".",
+    ),
+    key(
+        "service.isolation",
+        Choice(&["process", "thread"]),
+        Is("\"process\""),
+        "What a failure of the model ends: a process of its own, or Sedge.",
+        "",
+    ),
+    key(
+        "service.start",
+        Choice(&["now", "first-use"]),
+        Is("\"now\""),
+        "When the model is loaded: at the start, or with its first request, which waits for it.",
+        "",
+    ),
+    key(
+        "service.max_batch",
+        whole("max_batch", 1, 256),
+        Is("1"),
+        "Requests that are computed at once, for models that take several pictures.",
+        "",
+    ),
+    key(
+        "service.batch_wait_ms",
+        whole("batch_wait_ms", 0, 10_000),
+        Is("0"),
+        "Most milliseconds that a request waits for others to be computed with.",
+        "",
+    ),
+    key(
+        "service.update_every_s",
+        whole("update_every_s", 0, 31_536_000),
+        Is("0"),
+        "Seconds between two looks for a new version at the model's address.",
+        "0: only when it is deployed.",
+    ),
+    key(
+        "service.labels",
+        Path,
+        Words("the model's own", "\"/var/lib/sedge/labels.txt\""),
+        "Labels, one per line, for a model that has none.",
+        "",
+    ),
+    key(
+        "service.label_offset",
+        Integer,
+        Words("what the model says, else 0", "1"),
+        "Index of the output that the first label names.",
+        "",
+    ),
+    key(
+        "service.input",
+        Settings,
+        Words("nothing is overridden", "{ mean = [127.5], std = [127.5] }"),
+        "Overrides of the model's own settings: how the picture is prepared.",
+        "`sedge model inspect MODEL` prints the keys and who set them; /usr/share/doc/sedge says \
+         what they mean.",
+    ),
+    key(
+        "service.decoder",
+        Settings,
+        Words("nothing is overridden", "{ score_threshold = 0.5 }"),
+        "Overrides of the model's own settings: what the outputs mean.",
+        "",
+    ),
+    section(
+        "service.rollback",
+        Section,
+        "When an update is undone by itself: without this section, never.",
+        "",
+    ),
+    key(
+        "service.rollback.window_s",
+        whole("window_s", 1, 604_800),
+        Is("600"),
+        "Seconds after an update in which it is watched.",
+        "",
+    ),
+    key(
+        "service.rollback.max_error_rate",
+        Number(0.0, 1.0),
+        Is("0.1"),
+        "Fraction of requests that may fail meanwhile.",
+        "",
+    ),
+    key(
+        "service.rollback.max_latency_ratio",
+        Number(1.0, 1000.0),
+        Is("2.0"),
+        "How many times as long as before a request may take meanwhile, at the median.",
+        "",
+    ),
+];
+
+impl Key {
+    /// The key of a path, if there is one.
+    pub(crate) fn of(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// The path of its section, `""` above all sections, and its own name.
+    pub(crate) fn split(&self) -> (&'static str, &'static str) {
+        self.path.rsplit_once('.').unwrap_or(("", self.path))
+    }
+
+    /// What it takes, for people.
+    pub(crate) fn takes(&self) -> String {
+        match self.kind {
+            Section => "a section".into(),
+            Sections => "sections".into(),
+            Whole(range) => range.takes(),
+            Integer => "a whole number".into(),
+            Number(least, most) => format!("a number from {least} to {most}"),
+            Truth => "true or false".into(),
+            Choice([only]) => format!("\"{only}\""),
+            Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Text => "a text".into(),
+            Texts => "a list of texts".into(),
+            Path => "a path".into(),
+            Sha256 => "64 hex digits".into(),
+            Url => "an http:// or https:// address".into(),
+            Settings => "a table of settings".into(),
+        }
+    }
+
+    /// Whether it takes a value. What a section takes is its keys' to say.
+    pub(crate) fn fits(&self, value: &Value) -> bool {
+        let text = |fits: fn(&str) -> bool| value.as_str().is_some_and(fits);
+        let whole = || value.as_integer().and_then(|number| u64::try_from(number).ok());
+        let number = || value.as_float().or(value.as_integer().map(|number| number as f64));
+        match self.kind {
+            Section | Settings => value.is_table(),
+            Sections => value.as_array().is_some_and(|all| all.iter().all(Value::is_table)),
+            Whole(range) => whole().is_some_and(|number| range.contains(number)),
+            Integer => value.is_integer(),
+            Number(least, most) => number().is_some_and(|number| number >= least && number <= most),
+            Truth => value.is_bool(),
+            Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Text | Path => text(|text| !text.is_empty()),
+            Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_str)),
+            Sha256 => text(|text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())),
+            Url => text(|text| text.starts_with("http://") || text.starts_with("https://")),
+        }
+    }
+
+    /// What holds where it is not given, for people.
+    pub(crate) fn default(&self) -> &'static str {
+        match self.unset {
+            Is(value) => value,
+            Words(words, _) => words,
+            Error(_) => "must be given",
+        }
+    }
+
+    /// A value as TOML, the default where it is one.
+    pub(crate) fn example(&self) -> &'static str {
+        match self.unset {
+            Is(value) | Words(_, value) | Error(value) => value,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `[[service]]`.
+
+use std::path::PathBuf;
+
+use sedge_package::Origin;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::overrides::{Override, leaves};
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServiceConfig {
+    /// Name; by default made from the model's file name.
+    pub(crate) name: Option<String>,
+    /// Model file, package directory or archive, or an address: see [`ServiceConfig::address`].
+    pub(crate) model: PathBuf,
+    /// Checksum of the model's file or archive, 64 hex digits.
+    pub(crate) sha256: Option<String>,
+    /// Engine, `auto` by default.
+    pub(crate) engine: Option<String>,
+    /// Where it computes: `cpu`.
+    pub(crate) device: String,
+    /// Threads of one inference.
+    pub(crate) threads: Option<usize>,
+    /// Requests that run side by side.
+    pub(crate) instances: Option<usize>,
+    /// Requests that may wait.
+    pub(crate) queue: Option<usize>,
+    /// Most milliseconds between admission and answer.
+    pub(crate) timeout_ms: Option<u64>,
+    /// Milliseconds after that until a worker is ended.
+    pub(crate) grace_ms: u64,
+    /// Most memory of the worker, in MiB.
+    pub(crate) memory_mib: Option<u64>,
+    /// What a failure of the model ends.
+    pub(crate) isolation: Isolation,
+    /// When the model is loaded.
+    pub(crate) start: Start,
+    /// Requests that are computed at once.
+    pub(crate) max_batch: usize,
+    /// Most milliseconds that a request waits for others.
+    pub(crate) batch_wait_ms: u64,
+    /// Seconds between two looks for a new version; 0: never.
+    pub(crate) update_every_s: u64,
+    /// Labels file.
+    pub(crate) labels: Option<PathBuf>,
+    /// Output index of the first label.
+    pub(crate) label_offset: Option<i64>,
+    /// Overrides of the first input's keys of `model.toml`.
+    pub(crate) input: Table,
+    /// Overrides of the decoder's keys of `model.toml`.
+    pub(crate) decoder: Table,
+    /// When an update is undone by itself.
+    pub(crate) rollback: Option<Rollback>,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            model: PathBuf::new(),
+            sha256: None,
+            engine: None,
+            device: "cpu".into(),
+            threads: None,
+            instances: None,
+            queue: None,
+            timeout_ms: None,
+            grace_ms: 5000,
+            memory_mib: None,
+            isolation: Isolation::Process,
+            start: Start::Now,
+            max_batch: 1,
+            batch_wait_ms: 0,
+            update_every_s: 0,
+            labels: None,
+            label_offset: None,
+            input: Table::new(),
+            decoder: Table::new(),
+            rollback: None,
+        }
+    }
+}
+
+/// What a failure of a model ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Isolation {
+    /// A process of its own.
+    Process,
+    /// Everything: it computes in Sedge's own.
+    Thread,
+}
+
+/// When a model is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Start {
+    /// When Sedge starts.
+    Now,
+    /// With the first request.
+    FirstUse,
+}
+
+/// `[service.rollback]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Rollback {
+    /// Seconds after an update in which it is watched.
+    pub(crate) window_s: u64,
+    /// Fraction of requests that may fail meanwhile.
+    pub(crate) max_error_rate: f64,
+    /// How many times as long as before a request may take, at the median.
+    pub(crate) max_latency_ratio: f64,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self { window_s: 600, max_error_rate: 0.1, max_latency_ratio: 2.0 }
+    }
+}
+
+impl ServiceConfig {
+    /// The model's address (`https://`, `s3://`), where it is no path.
+    pub(crate) fn address(&self) -> Option<&str> {
+        let text = self.model.to_str()?;
+        let (scheme, _) = text.split_once("://")?;
+        scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(text)
+    }
+
+    /// The settings of the model that this section overrides.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        let mut all = Vec::new();
+        let mut say = |key: String, value: Value| {
+            let origin = Origin::Configuration(key.clone());
+            all.push((key, value, origin));
+        };
+        if let Some(labels) = &self.labels {
+            say("model.labels".into(), labels.display().to_string().into());
+        }
+        if let Some(offset) = self.label_offset {
+            say("model.label_offset".into(), offset.into());
+        }
+        for (section, table) in [("input.0", &self.input), ("decoder", &self.decoder)] {
+            leaves(section, Value::Table(table.clone()), &mut say);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+
+    #[test]
+    fn sections_become_overrides() {
+        let text = "[[service]]\nname = 'cats'\nmodel = 'm'\ninput = { mean = [1.0] }\n\
+                    [service.decoder]\nkind = 'grid'\nnms = { iou_threshold = 0.5 }";
+        let config = parse(text).unwrap();
+        let keys: Vec<_> = config.service[0].overrides().into_iter().map(|(key, ..)| key).collect();
+        assert_eq!(keys, ["input.0.mean", "decoder.kind", "decoder.nms.iou_threshold"]);
+    }
+
+    #[test]
+    fn an_address_is_no_path() {
+        for (model, address) in
+            [("s3://bucket/m", true), ("https://h/m", true), ("a/b", false), ("./c d://m", false)]
+        {
+            let config = parse(&format!("[[service]]\nmodel = '{model}'")).unwrap();
+            assert_eq!(config.service[0].address().is_some(), address, "{model}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod infer;
 pub(crate) mod man;
 pub(crate) mod model;
+pub(crate) mod package;
 pub(crate) mod sample;
 pub(crate) mod serve;
 

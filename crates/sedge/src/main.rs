@@ -45,6 +45,7 @@ Examples:
   sedge infer detector/ photos/ --draw marked/     boxes drawn into copies of all pictures
   sedge serve mobilenet.tflite                     the same over HTTP
   sedge model inspect mobilenet.tflite             what the file knows about itself
+  sedge package create m.tflite -o m.tar.gz        all that a device needs of it, in one file
   sedge bench mobilenet.tflite cat.jpg             how fast it is here, and where the time goes
   sedge sample                                     two small models and pictures, to begin with
   sedge doctor                                     whether this device has what Sedge needs";
@@ -56,6 +57,8 @@ enum Command {
     Serve(commands::serve::Serve),
     #[command(subcommand)]
     Model(commands::model::Model),
+    #[command(subcommand)]
+    Package(commands::package::Package),
     #[command(subcommand)]
     Config(commands::config::Config),
     Doctor(commands::doctor::Doctor),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Infer(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Model(command) => command.run(),
+        Command::Package(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sample(command) => command.run(),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 const FROM_SOURCE: &str = "cargo run --release --quiet -- ";
 
 /// A page whose commands are run, and how many it has at least.
-const PAGES: [(&str, usize); 7] = [
+const PAGES: [(&str, usize); 8] = [
     ("README.md", 5),
     ("docs/formats/chainer.md", 2),
     ("docs/formats/mxnet.md", 2),
@@ -18,6 +18,7 @@ const PAGES: [(&str, usize); 7] = [
     ("docs/formats/onnx.md", 3),
     ("docs/formats/tensorflow.md", 3),
     ("docs/formats/tflite.md", 5),
+    ("docs/signing.md", 4),
 ];
 
 #[test]
@@ -65,9 +66,11 @@ fn rewritten(page: &str, root: &Path, drawings: &Path) -> (String, usize) {
 fn run(command: &str, root: &Path, drawings: &Path) -> String {
     let arguments = command.strip_prefix(FROM_SOURCE).or_else(|| command.strip_prefix("sedge "));
     let arguments = arguments.unwrap_or_else(|| panic!("'{command}' is not a sedge command"));
-    // Drawings go to a place of the test's own.
-    let own = drawings.join("out");
-    let place = |word: &str| if word == "out" { own.clone() } else { PathBuf::from(word) };
+    // What commands write goes to a place of the test's own.
+    let place = |word: &str| match word == "out" || word.starts_with("out/") {
+        true => drawings.join(word),
+        false => PathBuf::from(word),
+    };
     // Pages show what a terminal shows.
     let inference = arguments.starts_with("infer ") && !arguments.contains("--format");
     let terminal: &[&str] = if inference { &["--format", "table"] } else { &[] };
@@ -80,7 +83,8 @@ fn run(command: &str, root: &Path, drawings: &Path) -> String {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    steady(&(text(&output.stdout) + &text(&output.stderr)))
+    let seen = text(&output.stdout) + &text(&output.stderr);
+    steady(&seen.replace(&format!("{}/", drawings.display()), ""))
 }
 
 /// Times differ from run to run; pages show dots in their place.

@@ -8,10 +8,12 @@
 mod program;
 
 mod bundle;
+mod config;
 mod doctor;
 mod help;
 mod mistakes;
 mod model;
+mod package;
 mod sample;
 mod shell;
 

@@ -21,6 +21,7 @@ pub mod onnx;
 mod png;
 pub mod sagemaker;
 pub mod seeds;
+pub mod signature;
 pub mod tensorflow;
 pub mod tflite;
 pub mod variables;
@@ -40,7 +41,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     image::TARGET,
     tflite::TARGET,
     onnx::TARGET,
@@ -50,6 +51,7 @@ pub const TARGETS: [Target; 11] = [
     mxnet::TARGET,
     manifest::TARGET,
     archive::TARGET,
+    signature::TARGET,
     sagemaker::TARGET,
     oip::TARGET,
 ];

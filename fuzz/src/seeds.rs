@@ -29,6 +29,7 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
         "mxnet" => mxnet_operators(),
         "manifest" => manifests(),
         "archive" => archives(),
+        "signature" => crate::signature::seeds(),
         "sagemaker" => invocations(),
         "oip" => inferences(),
         _ => Vec::new(),

@@ -94,8 +94,8 @@ pub(crate) struct S3 {
     pub(crate) endpoint: Option<String>,
     /// Region that requests are signed for.
     pub(crate) region: Option<String>,
-    /// Whether the bucket stands in the path.
-    pub(crate) path_style: bool,
+    /// Whether the bucket stands in the path; by default with an endpoint of one's own.
+    pub(crate) path_style: Option<bool>,
     /// Where the credentials come from.
     pub(crate) credentials: Credentials,
     /// Profile in `~/.aws`.
@@ -119,7 +119,7 @@ pub(crate) enum Credentials {
     Static,
     /// `~/.aws`.
     Profile,
-    /// The address that AWS gives a container.
+    /// The endpoint that a container runtime or Greengrass names.
     Container,
 }
 

@@ -146,7 +146,10 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "download.proxy",
         Url,
-        Words("HTTPS_PROXY and NO_PROXY say", "\"http://proxy.example.org:3128\""),
+        Words(
+            "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY say",
+            "\"http://proxy.example.org:3128\"",
+        ),
         "Proxy for all downloads.",
         "",
     ),
@@ -167,7 +170,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "download.ca_file",
         Path,
-        Words("those built in", "\"/etc/sedge/ca.pem\""),
+        Words("the system's", "\"/etc/sedge/ca.pem\""),
         "Certificates (PEM) of the authorities that servers are trusted by.",
         "",
     ),
@@ -178,25 +181,31 @@ pub(crate) const KEYS: &[Key] = &[
         "Largest download, in MiB.",
         "",
     ),
-    section("s3", Section, "Models at s3:// addresses.", ""),
+    section("s3", Section, "Models at s3:// addresses, and of SageMaker training jobs.", ""),
     key(
         "s3.endpoint",
         Url,
-        Words("Amazon's of the region", "\"http://192.168.1.5:9000\""),
+        Words(
+            "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL says, else Amazon's of the region",
+            "\"http://192.168.1.5:9000\"",
+        ),
         "Server that speaks S3.",
         "",
     ),
     key(
         "s3.region",
         Text,
-        Words("AWS_REGION says, else us-east-1", "\"eu-central-1\""),
+        Words(
+            "AWS_REGION, AWS_DEFAULT_REGION or the profile says, else us-east-1",
+            "\"eu-central-1\"",
+        ),
         "Region that requests are signed for.",
         "",
     ),
     key(
         "s3.path_style",
         Truth,
-        Is("false"),
+        Words("true with an endpoint of one's own", "true"),
         "Whether the bucket stands in the path and not in the host name, as most servers but \
          Amazon's want it.",
         "",
@@ -206,9 +215,9 @@ pub(crate) const KEYS: &[Key] = &[
         Choice(&["auto", "anonymous", "static", "profile", "container"]),
         Is("\"auto\""),
         "Who Sedge is there.",
-        "static: the two keys below. profile: ~/.aws. container: the address that AWS gives a \
-         container. anonymous: nobody, for public buckets. auto: the first of environment, \
-         profile and container that there is.",
+        "static: the two keys below. profile: ~/.aws. container: the endpoint that a container \
+         runtime or Greengrass names. anonymous: nobody, for public buckets. auto: the first of \
+         environment, profile and container that there is.",
     ),
     key(
         "s3.profile",
@@ -257,7 +266,8 @@ pub(crate) const KEYS: &[Key] = &[
         "service.model",
         Text,
         Error("\"/var/lib/sedge/mobilenet-v2\""),
-        "Model file, package directory or archive, or its https:// or s3:// address.",
+        "Model file, package directory or archive, or the address of one: https://, s3:// or the \
+         ARN of a SageMaker training job.",
         "Put it where the user sedge can read it: below /var/lib/sedge, not in /home, which the \
          service does not see. Relative paths start at the directory of this file. The only key \
          that a service must have.",

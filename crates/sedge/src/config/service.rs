@@ -123,11 +123,12 @@ impl Default for Rollback {
 }
 
 impl ServiceConfig {
-    /// The model's address (`https://`, `s3://`), where it is no path.
+    /// The model's address (`https://`, `s3://`, an ARN), where it is no path.
     pub(crate) fn address(&self) -> Option<&str> {
         let text = self.model.to_str()?;
-        let (scheme, _) = text.split_once("://")?;
-        scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(text)
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let url = scheme.is_some_and(|scheme| scheme.bytes().all(|b| b.is_ascii_alphanumeric()));
+        (url || text.starts_with("arn:")).then_some(text)
     }
 
     /// The settings of the model that this section overrides.
@@ -165,9 +166,13 @@ mod tests {
 
     #[test]
     fn an_address_is_no_path() {
-        for (model, address) in
-            [("s3://bucket/m", true), ("https://h/m", true), ("a/b", false), ("./c d://m", false)]
-        {
+        for (model, address) in [
+            ("s3://bucket/m", true),
+            ("https://h/m", true),
+            ("arn:aws:sagemaker:eu-west-1:123456789012:training-job/j", true),
+            ("a/b", false),
+            ("./c d://m", false),
+        ] {
             let config = parse(&format!("[[service]]\nmodel = '{model}'")).unwrap();
             assert_eq!(config.service[0].address().is_some(), address, "{model}");
         }

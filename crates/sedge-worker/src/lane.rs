@@ -1,0 +1,83 @@
+//! The core's end of a channel on which a worker answers one task at a time.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sedge_service::Request;
+use tokio::io::unix::AsyncFd;
+
+use crate::channel::{self, Message, Parcel};
+use crate::message::{self, Answer};
+
+/// Requests whose data is larger are copied on a thread of their own: the one that serves sockets
+/// has others to serve.
+const MOST_COPIED_HERE: usize = 1 << 20;
+
+/// One lane.
+#[derive(Debug)]
+pub(crate) struct Lane(AsyncFd<OwnedFd>);
+
+impl Lane {
+    /// A lane over a socket that does not block. To be called within the runtime.
+    #[allow(unsafe_code)]
+    pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
+        // SAFETY: the descriptor is owned, always the same, and closed with the lane only.
+        Ok(Self(unsafe { AsyncFd::register(socket) }?))
+    }
+
+    /// Sends what was packed.
+    pub(crate) async fn send(&self, parcel: &Parcel) -> io::Result<()> {
+        self.send_with(parcel, &[]).await
+    }
+
+    /// Sends what was packed, and descriptors that the other side gets copies of.
+    pub(crate) async fn send_with(
+        &self,
+        parcel: &Parcel,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        loop {
+            match channel::send(self.0.as_fd(), parcel, descriptors) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.0.writable().await?.clear_ready();
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Waits for a message.
+    pub(crate) async fn receive(&self) -> io::Result<Message> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match channel::receive(self.0.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                received => return received,
+            }
+        }
+    }
+
+    /// Asks and waits for the answers.
+    pub(crate) async fn ask(&self, requests: &[&Request]) -> io::Result<Vec<Answer>> {
+        let bytes: usize = requests.iter().map(|request| size(request)).sum();
+        let parcel = if bytes <= MOST_COPIED_HERE {
+            message::pack_requests(requests.iter().copied())?
+        } else {
+            let requests: Vec<Request> = requests.iter().map(|&request| request.clone()).collect();
+            let pack = move || message::pack_requests(requests.iter());
+            tokio::task::spawn_blocking(pack).await.map_err(io::Error::other)??
+        };
+        self.send(&parcel).await?;
+        drop(parcel);
+        message::unpack_answers(&self.receive().await?, requests.len())
+    }
+}
+
+fn size(request: &Request) -> usize {
+    match &request.payload {
+        sedge_service::Payload::Picture(bytes) => bytes.len(),
+        sedge_service::Payload::Tensors(tensors) => {
+            tensors.iter().map(|(_, tensor)| tensor.bytes().len()).sum()
+        }
+    }
+}

@@ -327,10 +327,15 @@ impl<'g> Search<'g> {
             "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Identity" => Operator::Reshape,
             "Transpose" => {
                 let rank = self.graph.value(input).shape.as_ref()?.len();
-                let order = match node.ints("perm") {
+                let order: Vec<usize> = match node.ints("perm") {
                     Some(perm) => perm.iter().map(|&p| p as usize).collect(),
                     None => (0..rank).rev().collect(),
                 };
+                let mut each_once = order.clone();
+                each_once.sort_unstable();
+                if !each_once.into_iter().eq(0..rank) {
+                    return None;
+                }
                 Operator::Transpose { order }
             }
             "MaxPool" => Operator::MaxPool { node: Box::new(node.clone()) },

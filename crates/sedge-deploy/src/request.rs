@@ -147,6 +147,9 @@ pub struct Artefact {
     /// Of local files: a digest over their names, sizes, times and inodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Of a local model file: the files beside it that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<PathBuf>,
 }
 
 /// What an installation would do.

@@ -51,6 +51,29 @@ fn a_model_of_several_files_arrives_whole() {
 }
 
 #[test]
+fn a_file_is_changed_when_its_companions_are() {
+    let device = Device::new();
+    for file in ["resnet8-symbol.json", "resnet8-0000.params"] {
+        let bytes = fs::read(testdata("models/mxnet-resnet8").join(file)).unwrap();
+        write(&device.path(&format!("m/{file}")), &bytes);
+    }
+    let request = device.local("m/resnet8-symbol.json");
+    let version = device.deploy(&request);
+    assert_eq!(version.artefact.beside, [device.path("m/resnet8-0000.params")]);
+    write(&device.path("m/notes.txt"), b"nobody's");
+    assert!(!device.store.plan(SERVICE, &request).unwrap().changed);
+    let params = device.path("m/resnet8-0000.params");
+    let mut bytes = fs::read(&params).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    write(&params, &bytes);
+    assert_ne!(device.deploy(&request).identity, version.identity);
+    fs::remove_file(&params).unwrap();
+    assert!(device.store.plan(SERVICE, &request).unwrap().changed);
+    device.is_sound();
+}
+
+#[test]
 fn only_what_has_changed_is_a_new_version() {
     let device = Device::new();
     let request = device.local("m.tflite");

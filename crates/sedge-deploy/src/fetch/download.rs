@@ -51,7 +51,7 @@ pub(super) fn download(
     let (bytes, content) = (part.bytes, part.content.clone());
     let sha256 = Some(part.finish(&path)?);
     let (etag, last_modified) = (content.etag, content.last_modified);
-    let artefact = Artefact { bytes, sha256, etag, last_modified, fingerprint: None };
+    let artefact = Artefact { bytes, sha256, etag, last_modified, ..Artefact::default() };
     Ok(Fetched { path, artefact })
 }
 

@@ -13,7 +13,8 @@ use crate::request::Hooks;
 use crate::store::disk;
 use crate::{Artefact, DeployError, InstallRequest, Step};
 
-/// The file in which a package is signed.
+/// The file that makes a directory a package, and the one in which it is signed.
+const MANIFEST: &str = "model.toml";
 const SIGNATURE: &str = "model.sig";
 /// Depth and number of files that are looked at to tell a directory from another, what a package
 /// may have.
@@ -23,8 +24,15 @@ const MAX_FILES: usize = 10_000;
 /// Compares files by name, size, time and inode, then a single file by its digest: a copy of the
 /// same file is no change.
 pub(crate) fn check(path: &Path, known: Option<&Artefact>) -> Result<Seen, DeployError> {
-    let (fingerprint, bytes) = fingerprint(path)?;
-    let Some(known) = known else { return Ok(Seen::Changed(Some(bytes))) };
+    let path = package_path(path);
+    let beside = known.map_or(&[][..], |known| &known.beside);
+    let now = fingerprint(path, beside);
+    let Some(known) = known else { return Ok(Seen::Changed(Some(now?.1))) };
+    // A companion that is gone is a change.
+    let (fingerprint, bytes) = match now {
+        Err(_) if !beside.is_empty() => fingerprint(path, &[])?,
+        now => now?,
+    };
     if known.fingerprint.as_ref() == Some(&fingerprint) {
         return Ok(Seen::Unchanged);
     }
@@ -43,14 +51,18 @@ pub(crate) fn fetch(
     staging: &Path,
     hooks: &Hooks<'_>,
 ) -> Result<Fetched, DeployError> {
-    let (fingerprint, _) = fingerprint(path)?;
-    let fetched = if is_archive(path) {
-        archive(path, request, staging, hooks)?
-    } else {
-        package(path, request, staging, hooks)?
-    };
-    let artefact = Artefact { fingerprint: Some(fingerprint), ..fetched.artefact };
-    Ok(Fetched { artefact, ..fetched })
+    match package_path(path) {
+        path if is_archive(path) => archive(path, request, staging, hooks),
+        path => package(path, request, staging, hooks),
+    }
+}
+
+/// The manifest of a package stands for its directory.
+fn package_path(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if path.file_name().is_some_and(|name| name == MANIFEST) => directory,
+        _ => path,
+    }
 }
 
 /// An archive is copied before it is unpacked, so that what is hashed is what is unpacked.
@@ -60,7 +72,8 @@ fn archive(
     staging: &Path,
     hooks: &Hooks<'_>,
 ) -> Result<Fetched, DeployError> {
-    let bytes = path.metadata().map_err(io_error("read", path))?.len();
+    // Of what is about to be copied: a change while it is copied is one for the next time.
+    let (fingerprint, bytes) = fingerprint(path, &[])?;
     allow(path, bytes, request.limits.download_bytes)?;
     disk::require_space(staging, bytes)?;
     hooks.report(Step::Fetch, 0, Some(bytes))?;
@@ -68,7 +81,11 @@ fn archive(
     copy_file(path, &copy)?;
     let sha256 = Some(disk::sha256(&copy)?);
     hooks.report(Step::Fetch, bytes, Some(bytes))?;
-    Ok(Fetched { path: copy, artefact: Artefact { bytes, sha256, ..Artefact::default() } })
+    let fingerprint = Some(fingerprint);
+    Ok(Fetched {
+        path: copy,
+        artefact: Artefact { bytes, sha256, fingerprint, ..Artefact::default() },
+    })
 }
 
 fn package(
@@ -87,6 +104,12 @@ fn package(
     let package = Package::open(path, &request.overrides)?;
     allow(path, package.bytes, request.limits.package_bytes)?;
     disk::require_space(staging, package.bytes)?;
+    let main = package.main_file();
+    let beside: Vec<PathBuf> = match path.is_dir() {
+        true => Vec::new(),
+        false => package.files().filter(|(_, name)| *name != main).map(|(path, _)| path).collect(),
+    };
+    let (fingerprint, _) = fingerprint(path, &beside)?;
     let root = staging.join("package");
     let mut done = 0;
     for (file, name) in package.files() {
@@ -102,9 +125,11 @@ fn package(
     let opened = root.join(package.entry());
     let sha256 = match path.is_dir() {
         true => None,
-        false => Some(disk::sha256(&root.join(package.main_file()))?),
+        false => Some(disk::sha256(&root.join(main))?),
     };
-    Ok(Fetched { path: opened, artefact: Artefact { bytes: done, sha256, ..Artefact::default() } })
+    let fingerprint = Some(fingerprint);
+    let artefact = Artefact { bytes: done, sha256, fingerprint, beside, ..Artefact::default() };
+    Ok(Fetched { path: opened, artefact })
 }
 
 fn allow(path: &Path, bytes: u64, limit: u64) -> Result<(), DeployError> {
@@ -125,26 +150,17 @@ fn copy_file(from: &Path, to: &Path) -> Result<u64, DeployError> {
     Ok(bytes)
 }
 
-/// A digest over names, sizes, times and inodes of a file, or of all files below a directory; and
-/// their bytes. For a single model file, of its whole directory: its labels and weights lie there.
-fn fingerprint(path: &Path) -> Result<(String, u64), DeployError> {
+/// A digest over names, sizes, times and inodes of a file and those beside it that belong to it,
+/// or of all files below a directory; and the bytes of the file, or of all.
+fn fingerprint(path: &Path, beside: &[PathBuf]) -> Result<(String, u64), DeployError> {
     let metadata = path.metadata().map_err(io_error("read", path))?;
     let mut lines = vec![line(path, &metadata)];
-    let mut bytes = metadata.len();
-    if metadata.is_dir() {
-        bytes = below(path, &mut lines)?;
-    } else if !is_archive(path) {
-        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let own = stem(path);
-        for (_, file) in disk::entries(path.parent().unwrap_or(path))? {
-            let related = stem(&file).zip(own.clone()).is_some_and(|(other, own)| {
-                let length = own.len().min(other.len()).min(4);
-                own.as_bytes()[..length] == other.as_bytes()[..length]
-            });
-            if let (true, Ok(metadata)) = (related, file.metadata()) {
-                lines.push(line(&file, &metadata));
-            }
-        }
+    let bytes = match metadata.is_dir() {
+        true => below(path, &mut lines)?,
+        false => metadata.len(),
+    };
+    for file in beside {
+        lines.push(line(file, &file.metadata().map_err(io_error("read", file))?));
     }
     lines.sort();
     Ok((disk::hex(&Sha256::digest(lines.concat())), bytes))

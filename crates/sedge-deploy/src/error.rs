@@ -77,7 +77,7 @@ pub enum DeployError {
     },
     /// A disk that is too full.
     #[error(
-        "{path} has {free} bytes free for models, {needed} are needed. \
+        "{path} has {free} bytes free for models, at least {needed} are needed. \
          Hint: keep fewer versions, or give a root on a larger disk"
     )]
     NoSpace {

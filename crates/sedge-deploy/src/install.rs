@@ -266,8 +266,15 @@ fn unpacked(
     hooks.report(Step::Unpack, 0, None)?;
     let directory = staging.join("unpacked");
     disk::make_directory(&directory)?;
-    let budget = request.limits.package_bytes.min(disk::usable_bytes(staging)?);
-    unpack_into(&fetched.path, &directory, budget).map_err(|error| told(error, &fetched.path))?;
+    let free = disk::usable_bytes(staging)?;
+    let budget = request.limits.package_bytes.min(free);
+    if let Err(error) = unpack_into(&fetched.path, &directory, budget) {
+        // Was it the archive, or the disk that it filled?
+        return Err(match disk::usable_bytes(staging)? < free / 20 && budget == free {
+            true => DeployError::NoSpace { path: staging.to_owned(), needed: free + 1, free },
+            false => told(error, &fetched.path),
+        });
+    }
     disk::remove(&fetched.path)?;
     Ok(directory)
 }

@@ -1,8 +1,8 @@
 //! A web server as tests want it: honest, or hostile in a way of their choice.
 #![allow(clippy::unwrap_used, dead_code)]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Answer {
             .header("Content-Range", range)
     }
 
-    fn send(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+    pub(crate) fn send(&self, stream: &mut impl Write) -> std::io::Result<()> {
         let mut head = format!("HTTP/1.1 {}\r\nConnection: close\r\n", self.status);
         if !self.headers.iter().any(|(name, _)| *name == "Transfer-Encoding") {
             head += &format!("Content-Length: {}\r\n", self.body.len());
@@ -106,7 +106,7 @@ impl Server {
             for stream in listener.incoming() {
                 let (mut stream, answer, log) = (stream.unwrap(), answer.clone(), log.clone());
                 std::thread::spawn(move || {
-                    if let Some(asked) = read(&stream) {
+                    if let Some(asked) = read(&mut stream) {
                         log.lock().unwrap().push(asked.clone());
                         // Clients go away when they have seen enough.
                         let _ = answer(&asked).send(&mut stream);
@@ -123,7 +123,7 @@ impl Server {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Asked> {
+pub(crate) fn read(stream: &mut impl Read) -> Option<Asked> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next()?.ok()?;
     let path = first.split(' ').nth(1)?.to_owned();

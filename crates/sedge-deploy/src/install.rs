@@ -38,7 +38,13 @@ impl Store {
         Ok(match fetch::check(request, last.map(|last| &last.artefact), &Hooks::default())? {
             Seen::Changed(bytes) => plan(true, bytes),
             Seen::Unchanged => {
-                plan(last.is_none_or(|last| history.current != Some(last.number)), Some(0))
+                last.map_or(Ok(()), |last| hold_to(request, &history, &last.artefact))?;
+                // What was found bad is not installed again by itself.
+                let wanted = |last: &Version| {
+                    history.current != Some(last.number)
+                        && (request.force || last.state == State::Good)
+                };
+                plan(last.is_none_or(wanted), Some(0))
             }
         })
     }
@@ -58,7 +64,7 @@ impl Store {
         validate_service_name(service)?;
         validate(request)?;
         let history = self.history(service)?;
-        let source = request.source.to_string();
+        let (source, shown) = (request.source.to_string(), request.source.shown());
         if !request.force {
             if let Some(version) = given(&history, request).cloned() {
                 return self.installed(service, &history, version);
@@ -66,9 +72,10 @@ impl Store {
             if let Some(last) = history.last_from(&source).cloned()
                 && matches!(fetch::check(request, Some(&last.artefact), hooks)?, Seen::Unchanged)
             {
+                hold_to(request, &history, &last.artefact)?;
                 match last.state {
                     State::Bad(reason) => {
-                        return Err(known_bad(source, service, last.number, reason));
+                        return Err(known_bad(shown, service, last.number, reason));
                     }
                     State::Good if last.kept => return self.installed(service, &history, last),
                     State::Good => {}
@@ -80,7 +87,7 @@ impl Store {
         hold_to(request, &history, &fetched.artefact)?;
         // Where it lies for now means nothing to anybody.
         let told = |error: PackageError, from: &Path| {
-            DeployError::Package(error.relocated(from, Path::new(&source)))
+            DeployError::Package(error.relocated(from, Path::new(&shown)))
         };
         let opened = match is_archive(&fetched.path) {
             true => unpacked(&fetched, request, staging.path(), hooks, told)?,
@@ -89,12 +96,12 @@ impl Store {
         let package =
             Package::open(&opened, &request.overrides).map_err(|error| told(error, &opened))?;
         (hooks.check)(&package, &package.root)
-            .map_err(|problem| DeployError::Refused { origin: source.clone(), problem })?;
+            .map_err(|problem| DeployError::Refused { origin: shown.clone(), problem })?;
         let seen = history.versions.iter().rev().find(|seen| seen.identity == package.identity);
         if let Some(Version { number, state: State::Bad(reason), .. }) = seen
             && !request.force
         {
-            return Err(known_bad(source, service, *number, reason.clone()));
+            return Err(known_bad(shown, service, *number, reason.clone()));
         }
         let _hold = self.add(&package, hooks)?;
         let version = Version {
@@ -205,12 +212,19 @@ fn validate(request: &InstallRequest) -> Result<(), DeployError> {
         )));
     }
     match &request.source {
+        Source::Path(path) if path.is_dir() && request.sha256.is_some() => {
+            Err(DeployError::Request(format!(
+                "{} is a directory, which has no sha256. Hint: leave it out, or give an archive",
+                path.display()
+            )))
+        }
         Source::Url(url)
             if url.starts_with("http://") && !is_loopback(url) && request.sha256.is_none() =>
         {
             Err(DeployError::Request(format!(
-                "{url} is plain http, where anybody could exchange the file. \
-                 Hint: give its sha256, or use https"
+                "{} is plain http, where anybody could exchange the file. \
+                 Hint: give its sha256, or use https",
+                request.source.shown()
             )))
         }
         _ => Ok(()),
@@ -249,7 +263,7 @@ fn hold_to(
     };
     match expected {
         Some(expected) if expected != actual => {
-            Err(DeployError::Checksum { origin, expected, actual, hint })
+            Err(DeployError::Checksum { origin: request.source.shown(), expected, actual, hint })
         }
         _ => Ok(()),
     }

@@ -53,6 +53,17 @@ impl Source {
         !matches!(self, Self::Path(_))
     }
 
+    /// The source as people are shown it: of a URL without what follows its question mark, which
+    /// may be a secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let text = self.to_string();
+        match (self, text.split_once('?')) {
+            (Self::Url(_), Some((url, _))) => url.to_owned(),
+            _ => text,
+        }
+    }
+
     /// What is odd about how a source was written, though it is understood.
     #[must_use]
     pub fn note(text: &str) -> Option<String> {
@@ -259,6 +270,15 @@ mod tests {
             assert_eq!(written.parse(), Ok(source), "{written}");
             assert_eq!(Source::note(text).is_some(), text.contains("job:"), "{text}");
         }
+    }
+
+    #[test]
+    fn signatures_of_urls_are_not_shown() {
+        let url: Source = "https://host/m.tar.gz?X-Amz-Signature=abc".parse().unwrap();
+        assert_eq!(url.shown(), "https://host/m.tar.gz");
+        assert!(url.to_string().ends_with("=abc"));
+        let key: Source = "s3://bucket/what?.tar.gz".parse().unwrap();
+        assert_eq!(key.shown(), "s3://bucket/what?.tar.gz");
     }
 
     #[test]

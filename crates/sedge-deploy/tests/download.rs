@@ -303,6 +303,13 @@ fn a_wrong_digest_leaves_nothing_behind() {
     assert_eq!(parts(&device), [""; 0]);
     assert_eq!(names(&device.path("root/store/blobs")), [""; 0]);
     device.is_sound();
+
+    // Nor is what is already there, unchanged, taken for what was asked for.
+    let mut without = request.clone();
+    without.sha256 = None;
+    device.deploy(&without);
+    assert!(device.refused(&request).contains("not 0000000000"));
+    assert!(device.store.plan(SERVICE, &request).is_err());
 }
 
 #[test]

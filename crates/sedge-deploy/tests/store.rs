@@ -115,6 +115,7 @@ fn a_candidate_is_not_in_use_before_it_is_committed() {
     let bad = device.store.discard(candidate, "golden case 1 differs").unwrap();
     assert_eq!((bad.number, bad.kept), (2, false));
     assert_eq!(names(&device.path("root/store/packages")).len(), 1);
+    assert!(!device.store.plan(SERVICE, &device.local("b.tflite")).unwrap().changed);
     let error = device.refused(&device.local("b.tflite"));
     assert_eq!(
         error,
@@ -262,6 +263,13 @@ fn sizes_and_digests_are_held_to() {
     let mut small = device.local("m.tar.gz");
     small.limits.package_bytes = 10;
     assert!(device.refused(&small).contains("it unpacks to more than"));
+    device.deploy(&device.local("m.tflite"));
+    let mut other = device.local("m.tflite");
+    other.sha256 = Some("0".repeat(64));
+    assert!(device.refused(&other).contains("is not the file that was asked for"));
+    let mut directory = device.local("");
+    directory.sha256 = Some("0".repeat(64));
+    assert!(device.refused(&directory).contains("is a directory, which has no sha256"));
     let mut none = device.local("m.tflite");
     none.sha256 = Some("abc".to_owned());
     assert!(device.refused(&none).starts_with("'abc' is no sha256. Hint: "));

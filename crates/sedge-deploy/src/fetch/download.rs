@@ -163,7 +163,7 @@ fn resume(site: &Site, part: &mut Part) -> Result<Response, DeployError> {
 fn allow(request: &InstallRequest, part: &Part, bytes: u64) -> Result<(), DeployError> {
     let limit = request.limits.download_bytes;
     if bytes > limit {
-        let origin = request.source.to_string();
+        let origin = request.source.shown();
         return Err(DeployError::TooLarge { origin, bytes, limit });
     }
     disk::require_space(part.directory(), bytes.saturating_sub(part.bytes))

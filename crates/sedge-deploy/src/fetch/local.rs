@@ -94,12 +94,6 @@ fn package(
     staging: &Path,
     hooks: &Hooks<'_>,
 ) -> Result<Fetched, DeployError> {
-    if path.is_dir() && request.sha256.is_some() {
-        return Err(DeployError::Request(format!(
-            "{} is a directory, which has no sha256. Hint: leave it out, or give an archive",
-            path.display()
-        )));
-    }
     // Opened where it lies to learn its files; what enters the store is opened again.
     let package = Package::open(path, &request.overrides)?;
     allow(path, package.bytes, request.limits.package_bytes)?;

@@ -58,6 +58,12 @@ impl Object {
         let field = |name: &str| element(&text, name);
         let (code, message) = (field("Code").unwrap_or_default(), field("Message"));
         let message = message.unwrap_or_default();
+        // Some stores refuse without a word.
+        let code = match (code, status) {
+            ("", 403) => "AccessDenied",
+            ("", 404) => "NoSuchKey",
+            (code, _) => code,
+        };
         let region = region.or_else(|| field("Region").map(str::to_owned));
         let elsewhere = region.filter(|region| *region != self.aws.region);
         if message.contains("Server Side Encryption") {

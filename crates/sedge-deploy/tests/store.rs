@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::{Device, SERVICE, archive, model, names, sound, testdata, write};
 use sedge_deploy::{DeployError, Hooks, Installed, State, Store};
-use sedge_package::Package;
+use sedge_package::{Package, Policy, SecretKey, TrustList, verify};
 
 #[test]
 fn files_directories_and_archives_become_the_same_package() {
@@ -294,6 +294,46 @@ fn the_callers_check_and_its_will_count() {
     let hooks = Hooks { cancel: &cancel, ..Hooks::default() };
     let cancelled = device.store.install(SERVICE, &device.local("m"), &hooks);
     assert!(matches!(cancelled, Err(DeployError::Cancelled)));
+    device.is_sound();
+}
+
+#[test]
+fn only_what_is_signed_by_whom_one_trusts_gets_in() {
+    let device = Device::new();
+    let (key, _) = SecretKey::generate(&device.path("maker")).unwrap();
+    let mut trusted = TrustList::default();
+    trusted.add(key.public(), "maker");
+    let check = |_: &Package, directory: &std::path::Path| {
+        let policy = Policy { require_signature: true };
+        verify(directory, &trusted, policy).map(drop).map_err(|error| error.to_string())
+    };
+    let hooks = Hooks { check: &check, ..Hooks::default() };
+    let install = |name: &str| device.store.install(SERVICE, &device.local(name), &hooks);
+    let manifest = b"schema = 1\n[model]\nfiles = [\"m.tflite\"]\n";
+    write(&device.path("p/m.tflite"), &model("abs"));
+    write(&device.path("p/model.toml"), manifest);
+    assert!(matches!(install("p"), Err(DeployError::Refused { .. })));
+    sedge_package::sign(&device.path("p"), &key).unwrap();
+    let Installed::Candidate(candidate) = install("p").unwrap() else { panic!("it is new") };
+    device.store.commit(&candidate).unwrap();
+
+    let signature = fs::read(device.path("p/model.sig")).unwrap();
+    for (name, model, extra) in
+        [("good", "abs", None), ("other", "neg", None), ("more", "abs", Some(b"x"))]
+    {
+        let bytes = common::model(model);
+        let mut files =
+            vec![("m.tflite", &*bytes), ("model.toml", manifest), ("model.sig", &signature)];
+        files.extend(extra.map(|extra| ("extra", &extra[..])));
+        let name = format!("{name}.tar.gz");
+        write(&device.path(&name), &archive(&files));
+        // The good one is the version that runs.
+        match install(&name) {
+            Ok(Installed::Unchanged(_)) => assert_eq!(name, "good.tar.gz"),
+            Err(DeployError::Refused { .. }) => assert_ne!(name, "good.tar.gz"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
     device.is_sound();
 }
 

@@ -47,5 +47,6 @@ pub use pipeline::InputSpec;
 pub use sedge_import::npz::parse_npy;
 pub use settings::{Origin, Setting, Settings};
 pub use signature::{
-    Policy, PublicKey, SecretKey, SignatureError, Signed, Signer, TrustList, Verified, sign, verify,
+    Policy, PublicKey, SIGNATURE_FILE, SecretKey, SignatureError, Signed, Signer, TrustList,
+    Verified, sign, verify,
 };

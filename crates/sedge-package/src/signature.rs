@@ -19,7 +19,7 @@ use crate::locate::MANIFEST;
 
 pub use error::SignatureError;
 pub use keys::{PublicKey, SecretKey, TrustList};
-pub(crate) use list::SIGNATURE_FILE;
+pub use list::SIGNATURE_FILE;
 use list::SignedList;
 
 /// What is asked of a package.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use sedge_package::{Package, is_archive};
+use sedge_package::{Package, SIGNATURE_FILE, is_archive};
 use sha2::{Digest, Sha256};
 
 use super::{Fetched, Seen};
@@ -13,9 +13,8 @@ use crate::request::Hooks;
 use crate::store::disk;
 use crate::{Artefact, DeployError, InstallRequest, Step};
 
-/// The file that makes a directory a package, and the one in which it is signed.
+/// The file that makes a directory a package.
 const MANIFEST: &str = "model.toml";
-const SIGNATURE: &str = "model.sig";
 /// Depth and number of files that are looked at to tell a directory from another, what a package
 /// may have.
 const MAX_DEPTH: usize = 10;
@@ -106,14 +105,9 @@ fn package(
     let (fingerprint, _) = fingerprint(path, &beside)?;
     let root = staging.join("package");
     let mut done = 0;
-    for (file, name) in package.files() {
+    for (file, name) in copied(&package, path.is_dir())? {
         hooks.report(Step::Fetch, done, Some(package.bytes))?;
         done += copy_file(&file, &root.join(name))?;
-    }
-    // Not part of the package's identity, and needed by whoever checks who made it.
-    let signature = package.root.join(SIGNATURE);
-    if package.entry().is_empty() && signature.is_file() {
-        copy_file(&signature, &root.join(SIGNATURE))?;
     }
     hooks.report(Step::Fetch, done, Some(package.bytes))?;
     let opened = root.join(package.entry());
@@ -124,6 +118,20 @@ fn package(
     let fingerprint = Some(fingerprint);
     let artefact = Artefact { bytes: done, sha256, fingerprint, beside, ..Artefact::default() };
     Ok(Fetched { path: opened, artefact })
+}
+
+/// The package's files with their names in it. Of a signed directory all that there is: whoever
+/// checks the signature looks for every file that it covers, and for any other.
+fn copied(package: &Package, is_directory: bool) -> Result<Vec<(PathBuf, String)>, DeployError> {
+    let signed = is_directory && package.root.join(SIGNATURE_FILE).is_file();
+    if !signed {
+        return Ok(package.files().collect());
+    }
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(&package.root).ok()?.to_string_lossy().into_owned();
+        Some((path, name))
+    };
+    Ok(below(&package.root)?.into_iter().filter_map(|(path, _)| named(path)).collect())
 }
 
 fn allow(path: &Path, bytes: u64, limit: u64) -> Result<(), DeployError> {
@@ -149,10 +157,12 @@ fn copy_file(from: &Path, to: &Path) -> Result<u64, DeployError> {
 fn fingerprint(path: &Path, beside: &[PathBuf]) -> Result<(String, u64), DeployError> {
     let metadata = path.metadata().map_err(io_error("read", path))?;
     let mut lines = vec![line(path, &metadata)];
-    let bytes = match metadata.is_dir() {
-        true => below(path, &mut lines)?,
-        false => metadata.len(),
-    };
+    let mut bytes = metadata.len();
+    if metadata.is_dir() {
+        let files = below(path)?;
+        bytes = files.iter().map(|(_, metadata)| metadata.len()).sum();
+        lines.extend(files.iter().map(|(path, metadata)| line(path, metadata)));
+    }
     for file in beside {
         lines.push(line(file, &file.metadata().map_err(io_error("read", file))?));
     }
@@ -160,21 +170,21 @@ fn fingerprint(path: &Path, beside: &[PathBuf]) -> Result<(String, u64), DeployE
     Ok((disk::hex(&Sha256::digest(lines.concat())), bytes))
 }
 
-fn below(directory: &Path, lines: &mut Vec<String>) -> Result<u64, DeployError> {
-    let mut bytes = 0;
+/// The files below a directory, as many as a package may have.
+fn below(directory: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, DeployError> {
+    let mut files = Vec::new();
     let mut open: Vec<(PathBuf, usize)> = vec![(directory.to_owned(), 0)];
     while let Some((inner, depth)) = open.pop() {
         for (_, path) in disk::entries(&inner)? {
             let Ok(metadata) = path.symlink_metadata() else { continue };
             if metadata.is_dir() && depth < MAX_DEPTH {
                 open.push((path, depth + 1));
-            } else if metadata.is_file() && lines.len() < MAX_FILES {
-                lines.push(line(&path, &metadata));
-                bytes += metadata.len();
+            } else if metadata.is_file() && files.len() < MAX_FILES {
+                files.push((path, metadata));
             }
         }
     }
-    Ok(bytes)
+    Ok(files)
 }
 
 fn line(path: &Path, metadata: &fs::Metadata) -> String {

@@ -10,7 +10,7 @@ use super::SignatureError;
 use crate::identity::{MAX_DEPTH, MAX_FILES};
 
 /// The name of the list, at the top of a package. It is the only file that no line names.
-pub(crate) const SIGNATURE_FILE: &str = "model.sig";
+pub const SIGNATURE_FILE: &str = "model.sig";
 /// First line of a list.
 const HEAD: &str = "sedge-signature 1";
 /// Stands before the list in the bytes that are signed, so that no other use of a key ever signs

@@ -342,6 +342,31 @@ fn the_speed_is_limited_and_told_and_a_cancelled_download_kept() {
 }
 
 #[test]
+fn a_whole_download_that_nobody_used_is_used() {
+    for (now, requests) in [("abs", 1), ("neg", 2)] {
+        let calls = AtomicUsize::new(0);
+        let server = Server::new(move |asked| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Answer::file(asked, &large("abs"), "abs").cut(300_000),
+            _ => Answer::file(asked, &large(now), now),
+        });
+        let device = Device::new();
+        let request = from(&server, "/m.tar.gz");
+        device.refused(&request);
+        // As a process leaves it that is killed after the last byte.
+        let part = parts(&device).into_iter().find(|name| name.ends_with(".part")).unwrap();
+        common::write(&device.path("root/store/incoming").join(part), &large("abs"));
+        server.asked();
+        let version = device.deploy(&request);
+        assert_eq!(version.artefact.etag, Some(format!("\"{now}\"")));
+        let asked = server.asked();
+        assert_eq!(asked.len(), requests, "{asked:?}");
+        assert_eq!(asked[0].header("if-none-match"), Some("\"abs\""));
+        assert_eq!(parts(&device), [""; 0]);
+        device.is_sound();
+    }
+}
+
+#[test]
 fn two_services_may_want_the_same_file_at_once() {
     let server = Server::new(move |asked| Answer::file(asked, &large("abs"), "one"));
     let device = Device::new();

@@ -208,6 +208,32 @@ fn damage_is_found_and_mended_by_installing_again() {
 }
 
 #[test]
+fn what_a_process_left_goes_when_the_store_is_opened() {
+    let device = Device::new();
+    write(&device.path("m.tflite"), &model("abs"));
+    device.deploy(&device.local("m.tflite"));
+    let root = device.store.root().to_owned();
+    let blob = names(&root.join("store/blobs")).remove(0);
+    let Device { place: _place, store } = device;
+    drop(store);
+    for name in ["young.part", "young.json", "old.part", "old.json", "alone.json", ".tmpabc"] {
+        write(&root.join("store/incoming").join(name), b"x");
+    }
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 60 * 60);
+    fs::File::open(root.join("store/incoming/old.part")).unwrap().set_modified(old).unwrap();
+    write(&root.join("store/tmp/.tmpabc/package/m.tflite"), b"x");
+    write(&root.join("store/packages").join("0".repeat(64)).join("m.tflite"), b"x");
+    write(&root.join("store/blobs").join("0".repeat(64)), b"x");
+    write(&root.join("state/services/.tmpabc"), b"{");
+    let store = Store::open(&root).unwrap();
+    assert_eq!(names(&root.join("store/incoming")), ["young.json", "young.part"]);
+    assert_eq!(names(&root.join("store/packages")).len(), 1);
+    assert_eq!(names(&root.join("store/blobs")), [blob]);
+    assert_eq!(names(&root.join("state/services")), ["pets.json"]);
+    sound(&store);
+}
+
+#[test]
 fn a_store_has_one_owner() {
     let device = Device::new();
     let error = Store::open(device.store.root()).unwrap_err().to_string();

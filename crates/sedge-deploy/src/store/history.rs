@@ -90,7 +90,7 @@ impl History {
     }
 
     pub(crate) fn next_number(&self) -> u64 {
-        self.versions.last().map_or(1, |last| last.number + 1)
+        self.versions.last().map_or(1, |last| last.number.saturating_add(1))
     }
 
     /// The newest good version before `number` whose files are kept.

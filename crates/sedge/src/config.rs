@@ -165,7 +165,7 @@ impl Config {
     pub(crate) fn checked(path: &Path) -> Result<Result<Self, Vec<Problem>>> {
         let text = read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
         let base = path.parent().unwrap_or(Path::new(""));
-        Ok(parse(&text).map(|config| config.based(base)))
+        Ok(parse(&text, base))
     }
 
     /// The same with relative paths made to start at a directory.
@@ -174,15 +174,10 @@ impl Config {
         self.root = at(self.root);
         self.download.ca_file = at(self.download.ca_file);
         self.s3.secret_access_key_file = at(self.s3.secret_access_key_file);
-        for key in self.trust.keys.iter_mut().filter(|key| !key.starts_with("ed25519:")) {
+        for key in self.trust.keys.iter_mut().filter(|key| !TrustList::is_inline(key)) {
             *key = base.join(&*key).to_string_lossy().into_owned();
         }
-        for service in &mut self.service {
-            if service.address().is_none() {
-                service.model = base.join(&service.model);
-            }
-            service.labels = at(service.labels.take());
-        }
+        self.service = self.service.into_iter().map(|service| service.based(base)).collect();
         self
     }
 }

@@ -172,6 +172,11 @@ impl TrustList {
         Ok(list)
     }
 
+    /// Whether an entry is a key itself, and no file.
+    pub fn is_inline(entry: &str) -> bool {
+        entry.starts_with(INLINE)
+    }
+
     /// Trusts a key under a name for people.
     pub fn add(&mut self, key: PublicKey, name: &str) {
         if !self.0.iter().any(|(known, _)| *known == key) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueHint};
 use sedge_engine::Registry;
-use sedge_package::{Package, service_name, validate_service_name};
+use sedge_package::{Package, validate_service_name};
 use sedge_service::{
     Events, Limits, LoadOptions, Pipeline, Runner, Service, Services, ServicesError,
 };
@@ -168,13 +168,10 @@ impl Serve {
 }
 
 /// The services' names in the order of their sections: every one fits, none is there twice.
-pub(crate) fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
+fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
     let mut taken = BTreeSet::new();
     let name = |section: &ServiceConfig| {
-        let name = match &section.name {
-            Some(name) => name.clone(),
-            None => service_name(&section.model),
-        };
+        let name = section.name();
         validate_service_name(&name)?;
         if !taken.insert(name.clone()) {
             bail!(ServicesError::Duplicate(name));

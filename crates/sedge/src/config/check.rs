@@ -1,11 +1,14 @@
 //! What is wrong in a configuration file, all of it, each with its line.
 
+mod together;
+
 use std::fmt;
+use std::path::Path;
 
 use sedge_package::nearest_key;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use toml::{Table, Value};
 
 use super::Config;
 use super::keys::{KEYS, Key, Kind, Unset};
@@ -36,7 +39,8 @@ impl fmt::Display for Problem {
 }
 
 /// Reads a configuration, or tells everything that is wrong in it in the order of its lines.
-pub(crate) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+/// Relative paths start at `base`.
+pub(crate) fn parse(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
     let mut walk = Walk { text, problems: Vec::new() };
     let read = DeTable::parse(text).and_then(|spans| Ok((spans, toml::from_str(text)?)));
     let (spans, values): (_, Table) = read.map_err(|error| {
@@ -48,19 +52,17 @@ pub(crate) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
         }]
     })?;
     walk.table("", spans.get_ref(), &values);
-    walk.together(&spans, &values);
+    walk.together(spans.get_ref(), &values, base);
     walk.problems.sort_by_key(|problem| problem.line);
     if !walk.problems.is_empty() {
         return Err(walk.problems);
     }
-    Config::deserialize(Value::Table(values)).map_err(|error| {
+    let config = Config::deserialize(Value::Table(values)).map_err(|error| {
         // The table of keys takes what the structs do not: a mistake of Sedge's own.
         vec![Problem { line: 1, key: String::new(), problem: error.to_string(), hint: None }]
-    })
+    })?;
+    Ok(config.based(base))
 }
-
-/// A table with the places of its keys and values.
-type Spans<'a> = Spanned<DeTable<'a>>;
 
 struct Walk<'a> {
     text: &'a str,
@@ -134,42 +136,6 @@ impl Walk<'_> {
             }
         };
         self.tell(at, dotted(path, name), "there is no such key".into(), Some(hint));
-    }
-
-    /// What is wrong with keys that are right alone.
-    fn together(&mut self, spans: &Spans<'_>, values: &Table) {
-        let place = |section: &str| {
-            let found = spans.get_ref().iter().find(|(name, _)| name.get_ref() == section);
-            found.map_or(0, |(name, _)| name.span().start)
-        };
-        let section = |name: &str| values.get(name).and_then(Value::as_table);
-        if let Some(trust) = section("trust") {
-            let none = trust.get("keys").and_then(Value::as_array).is_none_or(Vec::is_empty);
-            if none && trust.get("require_signature").and_then(Value::as_bool) == Some(true) {
-                let hint = "name the keys in trust.keys".to_owned();
-                let problem = "without a key, nothing could be installed".to_owned();
-                self.tell(place("trust"), "trust.require_signature".into(), problem, Some(hint));
-            }
-        }
-        if let Some(s3) = section("s3") {
-            let stated = s3.get("credentials").and_then(Value::as_str).unwrap_or("auto");
-            for (credentials, name, needed) in [
-                ("static", "access_key_id", true),
-                ("static", "secret_access_key_file", true),
-                ("profile", "profile", false),
-            ] {
-                let given = s3.contains_key(name);
-                let problem = match (stated == credentials, given) {
-                    (true, false) if needed => format!("credentials = \"{stated}\" needs it"),
-                    (false, true) if needed || stated != "auto" => {
-                        format!("credentials = \"{stated}\" does not read it")
-                    }
-                    _ => continue,
-                };
-                let hint = given.then(|| format!("set s3.credentials = \"{credentials}\""));
-                self.tell(place("s3"), format!("s3.{name}"), problem, hint);
-            }
-        }
     }
 
     fn tell(&mut self, at: usize, key: String, problem: String, hint: Option<String>) {
@@ -252,19 +218,39 @@ mod tests {
             ),
             (
                 "[trust]\nrequire_signature = true",
-                "line 1: trust.require_signature: without a key, nothing could be installed. \
+                "line 2: trust.require_signature: without a key, nothing could be installed. \
                  Hint: name the keys in trust.keys",
             ),
             (
                 "[s3]\ncredentials = 'static'\naccess_key_id = 'A'\nprofile = 'p'",
-                "line 1: s3.secret_access_key_file: credentials = \"static\" needs it\n\
-                 line 1: s3.profile: credentials = \"static\" does not read it. Hint: set \
+                "line 2: s3.secret_access_key_file: credentials = \"static\" needs it\n\
+                 line 4: s3.profile: credentials = \"static\" does not read it. Hint: set \
                  s3.credentials = \"profile\"",
             ),
+            (
+                "[trust]\nkeys = ['a.pub', 'ed25519:AAAA']",
+                "line 2: trust.keys: ed25519:AAAA: expected 32 bytes in base64",
+            ),
+            (
+                "[[service]]\nmodel = 'cat.onnx'\n[[service]]\nmodel = 'd/cat.onnx'\n\
+                 [[service]]\nmodel = 'm'\nname = 'a_b'",
+                "line 3: service.name: another service is called 'cat', too. Hint: name one of them\n\
+                 line 7: service.name: 'a_b' is no service name. Hint: use letters, digits and \
+                 hyphens, 2 to 63 of them",
+            ),
+            (
+                "[[service]]\nmodel = 'm'\nisolation = 'thread'\nmemory_mib = 100",
+                "line 4: service.memory_mib: isolation = \"thread\" cannot hold to it. Hint: set \
+                 isolation = \"process\"",
+            ),
+            (
+                "listen = '8080'",
+                "line 1: listen: \"8080\" is not what it takes: an address and a port",
+            ),
             ("[store\n", "line 1: "),
-            ("listen = ''", "line 1: listen: \"\" is not what it takes: a text"),
+            ("s3 = { region = '' }", "line 1: s3.region: \"\" is not what it takes: a text"),
         ] {
-            let problems = parse(text).unwrap_err();
+            let problems = parse(text, Path::new("")).unwrap_err();
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             let lines = lines.join("\n");
             assert!(lines == told || (told.ends_with(' ') && lines.starts_with(told)), "{lines}");

@@ -4,8 +4,8 @@
 use toml::Value;
 
 use self::Kind::{
-    Choice, Integer, Number, Path, Section, Sections, Settings, Sha256, Text, Texts, Truth, Url,
-    Whole,
+    Address, Choice, Integer, Number, Path, Section, Sections, Settings, Sha256, Text, Texts,
+    Truth, Url, Whole,
 };
 use self::Unset::{Error, Value as Is, Words};
 use crate::ranges::{self, Range};
@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     Text,
     Texts,
+    /// Host or address, and port.
+    Address,
     /// A path; a relative one starts at the directory of the configuration file.
     Path,
     /// 64 hex digits.
@@ -85,7 +87,7 @@ const MOST_MIB: u64 = 1 << 24;
 pub(crate) const KEYS: &[Key] = &[
     key(
         "listen",
-        Text,
+        Address,
         Is("\"127.0.0.1:8080\""),
         "Address and port of the HTTP server.",
         "0.0.0.0:8080 answers the whole network, and Sedge has neither passwords nor TLS: put a \
@@ -455,6 +457,7 @@ impl Key {
             Choice([only]) => format!("\"{only}\""),
             Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
             Text => "a text".into(),
+            Address => "an address and a port".into(),
             Texts => "a list of texts".into(),
             Path => "a path".into(),
             Sha256 => "64 hex digits".into(),
@@ -477,6 +480,10 @@ impl Key {
             Truth => value.is_bool(),
             Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Text | Path => text(|text| !text.is_empty()),
+            Address => text(|text| {
+                let parts = text.rsplit_once(':');
+                parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            }),
             Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_str)),
             Sha256 => text(|text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())),
             Url => text(|text| text.starts_with("http://") || text.starts_with("https://")),

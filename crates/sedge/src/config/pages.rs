@@ -1,6 +1,7 @@
 //! `packaging/sedge.toml` and `docs/configuration.md`, which are written from the table of keys.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::keys::{KEYS, Key, Kind, Unset};
 use super::{Config, ServiceConfig, parse};
@@ -93,7 +94,11 @@ fn keep(path: &str, wanted: &str) {
 fn the_packaged_file_is_whole_and_true() {
     let text = reference();
     keep("packaging/sedge.toml", &text);
-    assert_eq!(parse(&text), Ok(Config::default()), "what is not commented out changes nothing");
+    assert_eq!(
+        parse(&text, Path::new("")),
+        Ok(Config::default()),
+        "what is not commented out changes nothing"
+    );
 
     // With every key given as the file shows it.
     let shown = |line: &str| line.starts_with('#') && !line.starts_with("# ");
@@ -141,7 +146,7 @@ fn defaults_are_those_of_the_structs() {
         Unset::Value(value) => Some(value),
         _ => None,
     });
-    let mut config = parse(&defaults).unwrap();
+    let mut config = parse(&defaults, Path::new("")).unwrap();
     let service = config.service.remove(0);
     // What `serve` knows the default of is not repeated in the structs.
     assert_eq!(config.listen.as_deref(), Some(crate::commands::serve::DEFAULT_LISTEN));
@@ -170,7 +175,10 @@ fn defaults_are_those_of_the_structs() {
 fn every_field_has_a_key() {
     let text = format!(
         "{:?}",
-        (Config::default(), parse("[[service]]\nmodel='m'\n[service.rollback]").unwrap())
+        (
+            Config::default(),
+            parse("[[service]]\nmodel='m'\n[service.rollback]", Path::new("")).unwrap()
+        )
     );
     let fields = regex_lite::Regex::new(r"\b([a-z_0-9]+): ").unwrap();
     for field in fields.captures_iter(&text) {

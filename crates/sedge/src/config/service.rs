@@ -1,8 +1,8 @@
 //! `[[service]]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sedge_package::Origin;
+use sedge_package::{Origin, service_name};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -131,6 +131,20 @@ impl ServiceConfig {
         (url || text.starts_with("arn:")).then_some(text)
     }
 
+    /// The same with relative paths made to start at a directory.
+    pub(super) fn based(mut self, base: &Path) -> Self {
+        if self.address().is_none() {
+            self.model = base.join(&self.model);
+        }
+        self.labels = self.labels.map(|labels| base.join(labels));
+        self
+    }
+
+    /// What clients call it: its name, else one made from the model's.
+    pub(crate) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| service_name(&self.model))
+    }
+
     /// The settings of the model that this section overrides.
     pub(crate) fn overrides(&self) -> Vec<Override> {
         let mut all = Vec::new();
@@ -153,13 +167,15 @@ impl ServiceConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use crate::config::parse;
 
     #[test]
     fn sections_become_overrides() {
         let text = "[[service]]\nname = 'cats'\nmodel = 'm'\ninput = { mean = [1.0] }\n\
                     [service.decoder]\nkind = 'grid'\nnms = { iou_threshold = 0.5 }";
-        let config = parse(text).unwrap();
+        let config = parse(text, Path::new("")).unwrap();
         let keys: Vec<_> = config.service[0].overrides().into_iter().map(|(key, ..)| key).collect();
         assert_eq!(keys, ["input.0.mean", "decoder.kind", "decoder.nms.iou_threshold"]);
     }
@@ -173,7 +189,7 @@ mod tests {
             ("a/b", false),
             ("./c d://m", false),
         ] {
-            let config = parse(&format!("[[service]]\nmodel = '{model}'")).unwrap();
+            let config = parse(&format!("[[service]]\nmodel = '{model}'"), Path::new("")).unwrap();
             assert_eq!(config.service[0].address().is_some(), address, "{model}");
         }
     }

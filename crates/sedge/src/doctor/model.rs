@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use sedge_engine::Registry;
-use sedge_package::{Incomplete, Package, service_name};
+use sedge_package::{Incomplete, Package};
 use sedge_service::{LoadOptions, Pipeline, Runner, replay};
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ pub(super) fn probe_config(context: &Context) -> Vec<Finding> {
     let value = format!("{shown}: {services} service{plural}");
     let mut findings = vec![Finding::ok(AREA, "file", value).with(json!({"services": services}))];
     for section in &config.service {
-        let name = section.name.clone().unwrap_or_else(|| service_name(&section.model));
+        let name = section.name();
         match load_section(section) {
             Ok(loaded) => loaded.tell(AREA, &format!("{name}: "), &mut findings),
             Err(error) => findings.push(failed(AREA, name, &error, INSPECT)),

@@ -47,6 +47,7 @@ fn configurations_are_checked() {
         checked("[[service]]\nmodel = 'm'\n[[service]]\nmodel = 'm'", "table"),
         checked("listen = 'nowhere'", "table"),
         checked("[store", "table"),
+        checked("[trust]\nkeys = ['sedge.toml']", "table"),
         seen(&["config", "check", "no/such.toml"]),
         seen(&["config", "check", "packaging/sedge.toml"]),
     ];

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
+use sedge_package::TrustList;
 use serde_json::{Value, json};
 
-use crate::commands::serve::{addresses, names};
 use crate::commands::{Format, OUTPUT};
 use crate::config::{Config, Isolation, Problem, ServiceConfig, Start};
 use crate::table::{self, Align};
@@ -40,9 +40,7 @@ impl Check {
         let file = self.file.display().to_string();
         let (problems, found) = match Config::checked(&self.file)? {
             Ok(config) => {
-                // Not of single lines.
-                let names = names(&config.service)?;
-                config.listen.as_deref().map(addresses).transpose()?;
+                let names = config.service.iter().map(ServiceConfig::name).collect::<Vec<_>>();
                 (Vec::new(), Some((config, names)))
             }
             Err(problems) => (problems, None),
@@ -98,7 +96,7 @@ fn in_lines(file: &str, problem: &Problem) -> String {
 
 /// Files that the configuration names and that are not here.
 fn missing(config: &Config) -> impl Iterator<Item = &Path> {
-    let keys = config.trust.keys.iter().filter(|key| !key.starts_with("ed25519:")).map(Path::new);
+    let keys = config.trust.keys.iter().filter(|key| !TrustList::is_inline(key)).map(Path::new);
     let services = config.service.iter().flat_map(|service| {
         let model = service.address().is_none().then_some(service.model.as_path());
         model.into_iter().chain(service.labels.as_deref())

@@ -3,6 +3,7 @@
 //! `keys.rs` has every key with what it takes and means; the structs here only hold the values.
 
 mod check;
+pub(crate) mod key;
 pub(crate) mod keys;
 #[cfg(test)]
 mod pages;

@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::Config;
-use super::keys::{KEYS, Key, Kind, Unset};
+use super::key::{Key, Kind, Unset};
+use super::keys::KEYS;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,66 +1,13 @@
 //! Every key of the configuration file in one table: what is checked, what `sedge config explain`
 //! says, and what `packaging/sedge.toml` and `docs/configuration.md` are made from.
 
-use toml::Value;
-
-use self::Kind::{
+use super::key::Kind::{
     Address, Choice, Integer, Number, Path, Section, Sections, Settings, Sha256, Text, Texts,
     Truth, Url, Whole,
 };
-use self::Unset::{Error, Value as Is, Words};
+use super::key::Unset::{Error, Value as Is, Words};
+use super::key::{Key, Kind, Unset};
 use crate::ranges::{self, Range};
-
-/// What a key takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Kind {
-    /// `[name]`.
-    Section,
-    /// `[[name]]`, any number of times.
-    Sections,
-    Whole(Range),
-    /// A whole number, negative ones too.
-    Integer,
-    /// A number, both ends included.
-    Number(f64, f64),
-    Truth,
-    Choice(&'static [&'static str]),
-    Text,
-    Texts,
-    /// Host or address, and port.
-    Address,
-    /// A path; a relative one starts at the directory of the configuration file.
-    Path,
-    /// 64 hex digits.
-    Sha256,
-    /// `http://` or `https://`.
-    Url,
-    /// Keys of `model.toml`.
-    Settings,
-}
-
-/// What holds where a key is not given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unset {
-    /// This value, as TOML.
-    Value(&'static str),
-    /// What these words say; then an example, as TOML.
-    Words(&'static str, &'static str),
-    /// Nothing: it must be given. An example, as TOML.
-    Error(&'static str),
-}
-
-/// One key.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Key {
-    /// Dotted, without the index of a `[[section]]`.
-    pub(crate) path: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) unset: Unset,
-    /// What it means, in one line, with its unit.
-    pub(crate) help: &'static str,
-    /// What else there is to know.
-    pub(crate) more: &'static str,
-}
 
 const fn key(
     path: &'static str,
@@ -433,76 +380,3 @@ pub(crate) const KEYS: &[Key] = &[
         "",
     ),
 ];
-
-impl Key {
-    /// The key of a path, if there is one.
-    pub(crate) fn of(path: &str) -> Option<&'static Self> {
-        KEYS.iter().find(|key| key.path == path)
-    }
-
-    /// The path of its section, `""` above all sections, and its own name.
-    pub(crate) fn split(&self) -> (&'static str, &'static str) {
-        self.path.rsplit_once('.').unwrap_or(("", self.path))
-    }
-
-    /// What it takes, for people.
-    pub(crate) fn takes(&self) -> String {
-        match self.kind {
-            Section => "a section".into(),
-            Sections => "sections".into(),
-            Whole(range) => range.takes(),
-            Integer => "a whole number".into(),
-            Number(least, most) => format!("a number from {least} to {most}"),
-            Truth => "true or false".into(),
-            Choice([only]) => format!("\"{only}\""),
-            Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
-            Text => "a text".into(),
-            Address => "an address and a port".into(),
-            Texts => "a list of texts".into(),
-            Path => "a path".into(),
-            Sha256 => "64 hex digits".into(),
-            Url => "an http:// or https:// address".into(),
-            Settings => "a table of settings".into(),
-        }
-    }
-
-    /// Whether it takes a value. What a section takes is its keys' to say.
-    pub(crate) fn fits(&self, value: &Value) -> bool {
-        let text = |fits: fn(&str) -> bool| value.as_str().is_some_and(fits);
-        let whole = || value.as_integer().and_then(|number| u64::try_from(number).ok());
-        let number = || value.as_float().or(value.as_integer().map(|number| number as f64));
-        match self.kind {
-            Section | Settings => value.is_table(),
-            Sections => value.as_array().is_some_and(|all| all.iter().all(Value::is_table)),
-            Whole(range) => whole().is_some_and(|number| range.contains(number)),
-            Integer => value.is_integer(),
-            Number(least, most) => number().is_some_and(|number| number >= least && number <= most),
-            Truth => value.is_bool(),
-            Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Text | Path => text(|text| !text.is_empty()),
-            Address => text(|text| {
-                let parts = text.rsplit_once(':');
-                parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-            }),
-            Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_str)),
-            Sha256 => text(|text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())),
-            Url => text(|text| text.starts_with("http://") || text.starts_with("https://")),
-        }
-    }
-
-    /// What holds where it is not given, for people.
-    pub(crate) fn default(&self) -> &'static str {
-        match self.unset {
-            Is(value) => value,
-            Words(words, _) => words,
-            Error(_) => "must be given",
-        }
-    }
-
-    /// A value as TOML, the default where it is one.
-    pub(crate) fn example(&self) -> &'static str {
-        match self.unset {
-            Is(value) | Words(_, value) | Error(value) => value,
-        }
-    }
-}

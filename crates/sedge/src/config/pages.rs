@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::keys::{KEYS, Key, Kind, Unset};
+use super::key::{Key, Kind, Unset};
+use super::keys::KEYS;
 use super::{Config, ServiceConfig, parse};
 
 const HEAD: &str = "\

@@ -7,7 +7,8 @@ use sedge_package::nearest_key;
 use serde_json::{Value, json};
 
 use crate::commands::{Format, OUTPUT};
-use crate::config::keys::{KEYS, Key, Kind};
+use crate::config::key::{Key, Kind};
+use crate::config::keys::KEYS;
 use crate::table::{self, Align};
 
 const EXAMPLES: &str = "\

@@ -8,7 +8,7 @@ use sedge_package::{Golden, PackageError, Tolerance, read_npz};
 use sedge_tensor::Tensor;
 use sedge_vision::Selection;
 
-use crate::{Pipeline, Prediction, Request, Runner, RunnerError, Timings};
+use crate::{Prediction, Request, Runner, RunnerError, Timings};
 
 pub use compare::{Allowed, Comparison};
 
@@ -41,14 +41,14 @@ pub enum GoldenError {
 /// # Errors
 /// Files that cannot be read and requests that have no answer. An answer that differs is none.
 pub fn replay(
-    pipeline: &Pipeline,
+    runner: &dyn Runner,
     root: &Path,
     case: &Golden,
 ) -> Result<Vec<Comparison>, GoldenError> {
-    let service = pipeline.info().name.clone();
-    let allowed = Allowed::of(case.tolerance, pipeline);
+    let service = runner.info().name.clone();
+    let allowed = Allowed::of(case.tolerance, runner);
     if let Some(image) = &case.image {
-        let response = pipeline.run(&Request::picture(service, read(&root.join(image))?.into()))?;
+        let response = runner.run(&Request::picture(service, read(&root.join(image))?.into()))?;
         let want = expected_prediction(&root.join(&case.expected))?;
         let compared = compare::predictions(&want, &response, &allowed);
         if compared.is_empty() {
@@ -58,7 +58,7 @@ pub fn replay(
     }
     let tensors = case.tensors.as_ref().ok_or(GoldenError::Empty)?;
     let inputs = read_npz(&root.join(tensors))?;
-    let response = pipeline.run(&Request::tensors(service, inputs))?;
+    let response = runner.run(&Request::tensors(service, inputs))?;
     let want = read_npz(&root.join(&case.expected))?;
     Ok(compare::outputs(&want, &response.outputs, &allowed))
 }
@@ -89,8 +89,8 @@ pub fn expected_prediction(path: &Path) -> Result<Prediction, GoldenError> {
 
 /// How near an answer has to come when nobody said it: two steps where the model answers in
 /// quantised integers, else what additions in another order make of floats.
-pub fn usual_tolerance(pipeline: &Pipeline) -> Tolerance {
-    let quantized = pipeline.info().outputs.iter().any(|output| output.quantization.is_some());
+pub fn usual_tolerance(runner: &dyn Runner) -> Tolerance {
+    let quantized = runner.info().outputs.iter().any(|output| output.quantization.is_some());
     let steps = quantized.then_some(2.0);
     match steps {
         Some(_) => Tolerance { relative: 0.0, absolute: 0.0, quantisation_steps: steps },
@@ -104,16 +104,16 @@ pub fn usual_tolerance(pipeline: &Pipeline) -> Tolerance {
 /// # Errors
 /// Pictures that have no answer.
 pub fn record(
-    pipeline: &Pipeline,
+    runner: &dyn Runner,
     name: &str,
     picture: Vec<u8>,
 ) -> Result<Prediction, RunnerError> {
-    let info = pipeline.info();
+    let info = runner.info();
     let mut request = Request::picture(info.name.clone(), picture.into());
     request.image = Some(name.to_owned());
     let top_k = (info.task == "image-classification").then_some(RECORDED_CLASSES);
     request.selection = Selection { top_k, ..Selection::default() };
-    let prediction = pipeline.run(&request)?.prediction;
+    let prediction = runner.run(&request)?.prediction;
     let mut prediction = prediction.ok_or_else(|| {
         RunnerError::Unprepared(format!("model '{}' gives no predictions", info.name))
     })?;
@@ -127,9 +127,9 @@ pub fn record(
 /// # Errors
 /// Tensors that do not fit the model, or that it has no answer for.
 pub fn record_tensors(
-    pipeline: &Pipeline,
+    runner: &dyn Runner,
     inputs: Vec<(String, Tensor)>,
 ) -> Result<Vec<(String, Tensor)>, RunnerError> {
-    let request = Request::tensors(pipeline.info().name.clone(), inputs);
-    pipeline.run(&request).map(|response| response.outputs)
+    let request = Request::tensors(runner.info().name.clone(), inputs);
+    runner.run(&request).map(|response| response.outputs)
 }

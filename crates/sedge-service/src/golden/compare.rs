@@ -4,7 +4,7 @@ use sedge_vision::Object;
 use sedge_vision::nms::iou;
 use serde::Serialize;
 
-use crate::{Pipeline, Prediction, Response, Runner};
+use crate::{Prediction, Response, Runner};
 
 /// Overlap with which a replayed object is the expected one.
 const SAME_OBJECT_IOU: f64 = 0.95;
@@ -22,8 +22,8 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    pub(super) fn of(tolerance: Tolerance, pipeline: &Pipeline) -> Self {
-        let outputs = &pipeline.info().outputs;
+    pub(super) fn of(tolerance: Tolerance, runner: &dyn Runner) -> Self {
+        let outputs = &runner.info().outputs;
         let step =
             outputs.iter().find_map(|output| output.quantization.as_ref()?.scale.first().copied());
         let quantisation_steps = tolerance.quantisation_steps;

@@ -1,0 +1,35 @@
+use sedge_deploy::DeployError;
+use sedge_service::ServicesError;
+use sedge_worker::StartError;
+
+/// Why a service is not as it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum HostError {
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{0}")]
+    Load(String),
+    /// Golden cases whose answers are others here.
+    #[error(
+        "the model does not give its golden answers on this device with {engine}: {differences}. Hint: another engine, or a version that was recorded for it"
+    )]
+    Golden { engine: String, differences: String },
+    #[error(transparent)]
+    Services(#[from] ServicesError),
+    #[error("there is no service '{name}'. Hint: {known}")]
+    Unknown { name: String, known: String },
+    #[error("service '{0}' has no version before this one whose files are kept")]
+    NoPrevious(String),
+    #[error("a task of the host ended by itself: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl HostError {
+    /// Whether it may pass by itself, as a network that is not there yet.
+    pub(crate) fn may_pass(&self, remote: bool) -> bool {
+        remote && matches!(self, Self::Deploy(_))
+    }
+}

@@ -1,0 +1,388 @@
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sedge_deploy::{Candidate, DeployError, Hooks, Installed, Store};
+use sedge_service::{Service, Version};
+use sedge_worker::{LogLine, Worker};
+use serde::Serialize;
+use tokio::task::AbortHandle;
+
+use crate::load::{Loaded, load};
+use crate::proof::prove;
+use crate::{HostError, HostOptions, ServiceSpec, watch};
+
+/// Pauses between attempts to bring a model whose source does not answer.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What came of looking for a new version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// The source has what runs.
+    Unchanged,
+    /// Another version answers now.
+    Switched {
+        /// Its number.
+        number: u64,
+        /// Golden cases that it was held against.
+        golden_cases: usize,
+    },
+}
+
+/// What people are told of a service beyond its requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Details {
+    /// Where its model comes from.
+    pub source: String,
+    /// Its versions, oldest first.
+    pub versions: Vec<sedge_deploy::Version>,
+    /// Number of the version that is put to use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<u64>,
+    /// Number of the version that a roll-back leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
+    /// Why the last update came to nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_error: Option<String>,
+    /// Why the last version was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<String>,
+}
+
+/// Keeps one service as it was specified.
+pub(crate) struct Keeper {
+    pub(crate) service: Arc<Service>,
+    store: Arc<Store>,
+    options: HostOptions,
+    spec: Mutex<ServiceSpec>,
+    worker: Mutex<Option<Arc<Worker>>>,
+    told: Mutex<Told>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Told {
+    update_error: Option<String>,
+    rolled_back: Option<String>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        store: Arc<Store>,
+        options: HostOptions,
+        spec: ServiceSpec,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            store,
+            options,
+            spec: Mutex::new(spec),
+            worker: Mutex::default(),
+            told: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            tasks: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn spec(&self) -> ServiceSpec {
+        locked(&self.spec).clone()
+    }
+
+    /// Begins to keep the service: brings it up, now or when it is asked, and looks for updates.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        let spec = self.spec();
+        if spec.on_first_use && self.service.serving().is_none() {
+            let keeper = Arc::downgrade(self);
+            self.service.sleep_until_asked(move || {
+                if let Some(keeper) = keeper.upgrade() {
+                    keeper.spawn(Self::bring_up);
+                }
+            });
+        } else {
+            self.service.begin_start();
+            self.spawn(Self::bring_up);
+        }
+        if let Some(every) = spec.update_every {
+            self.spawn(move |keeper| async move {
+                loop {
+                    tokio::time::sleep(every).await;
+                    // Who sleeps is brought up to date when he wakes.
+                    if keeper.service.serving().is_some() {
+                        let _ = keeper.update(false).await;
+                    }
+                }
+            });
+        }
+    }
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(Arc<Self>) -> F,
+    ) {
+        let handle = tokio::spawn(act(self.clone())).abort_handle();
+        let mut tasks = locked(&self.tasks);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(handle);
+    }
+
+    /// Takes over another specification and begins anew with it; what answers goes on meanwhile.
+    pub(crate) fn change(self: &Arc<Self>, spec: ServiceSpec) {
+        self.end_tasks();
+        self.service.set_limits(spec.limits);
+        *locked(&self.spec) = spec;
+        let keeper = self.clone();
+        if self.service.serving().is_none() {
+            self.begin();
+            return;
+        }
+        self.spawn(|keeper| async move {
+            if let Err(error) = keeper.reload().await {
+                keeper.tell_failed(&error);
+            }
+        });
+        drop(keeper);
+    }
+
+    /// Stops keeping the service, which takes no more requests.
+    pub(crate) async fn end(&self) {
+        self.end_tasks();
+        self.service.stop().await;
+        locked(&self.worker).take();
+    }
+
+    fn end_tasks(&self) {
+        locked(&self.tasks).drain(..).for_each(|task| task.abort());
+    }
+
+    /// Brings the service up, and tries again while its source does not answer.
+    async fn bring_up(self: Arc<Self>) {
+        let remote = self.spec().request.source.is_remote();
+        // A device that starts without a network has what it had.
+        if remote {
+            let _ = self.load_current().await;
+        }
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.update(false).await {
+            if self.service.serving().is_none() && self.load_current().await.is_ok_and(|is| is) {
+                tracing::warn!(service = self.service.name(), "answering with what was installed");
+            }
+            self.service.fail_start(error.to_string());
+            if !error.may_pass(remote) {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Looks at the source; installs, loads, proves and switches to what is new there.
+    pub(crate) async fn update(self: &Arc<Self>, force: bool) -> Result<Update, HostError> {
+        let _one = self.changing.lock().await;
+        let result = self.update_locked(force).await;
+        locked(&self.told).update_error = result.as_ref().err().map(ToString::to_string);
+        if let Err(error) = &result {
+            self.tell_failed(error);
+        }
+        result
+    }
+
+    async fn update_locked(self: &Arc<Self>, force: bool) -> Result<Update, HostError> {
+        match self.install(force).await? {
+            Installed::Unchanged(_) if self.service.serving().is_some() => Ok(Update::Unchanged),
+            Installed::Unchanged(version) => {
+                let path = self.store.path(&version);
+                let (loaded, golden_cases) = self.prepared(version.number, path).await?;
+                self.switch(loaded);
+                Ok(Update::Switched { number: version.number, golden_cases })
+            }
+            Installed::Candidate(candidate) => self.try_candidate(candidate).await,
+        }
+    }
+
+    async fn install(&self, force: bool) -> Result<Installed, HostError> {
+        let (store, check, mut request) =
+            (self.store.clone(), self.options.check.clone(), self.spec().request);
+        let name = self.service.name().to_owned();
+        request.force = force;
+        request.accept_changed |= force;
+        let install = move || {
+            let check = |package: &_, directory: &_| check(package, directory);
+            store.install(&name, &request, &Hooks { check: &check, ..Hooks::default() })
+        };
+        Ok(tokio::task::spawn_blocking(install).await??)
+    }
+
+    async fn try_candidate(self: &Arc<Self>, candidate: Candidate) -> Result<Update, HostError> {
+        let prepared = self.prepared(candidate.version.number, candidate.path.clone()).await;
+        let (loaded, golden_cases) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let (store, reason) = (self.store.clone(), error.to_string());
+                let discard = move || store.discard(candidate, &reason);
+                if let Err(error) = tokio::task::spawn_blocking(discard).await? {
+                    tracing::warn!(service = self.service.name(), "{error}");
+                }
+                return Err(error);
+            }
+        };
+        let store = self.store.clone();
+        let commit = move || store.commit(&candidate);
+        let number = tokio::task::spawn_blocking(commit).await??.number;
+        let before = self.switch(loaded);
+        self.collect();
+        if let (Some(before), Some(watch), Some(new)) =
+            (before, self.spec().watch, self.service.serving())
+        {
+            let p50 = before.statistics().requests().quantile_us(0.5);
+            self.spawn(move |keeper| async move {
+                if let Some(reason) = watch::worse(new, p50, watch).await
+                    && let Err(error) = keeper.roll_back(&reason).await
+                {
+                    tracing::error!(service = keeper.service.name(), "cannot go back: {error}");
+                }
+            });
+        }
+        Ok(Update::Switched { number, golden_cases })
+    }
+
+    /// Loads the version that the store has as the current one; false when there is none.
+    async fn load_current(self: &Arc<Self>) -> Result<bool, HostError> {
+        let _one = self.changing.lock().await;
+        let Some(version) = self.history().await?.current().cloned() else { return Ok(false) };
+        let path = self.store.path(&version);
+        let (loaded, _) = self.prepared(version.number, path).await?;
+        self.switch(loaded);
+        Ok(true)
+    }
+
+    /// Loads what answers once more, beside it, as after a change of its settings.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Update, HostError> {
+        {
+            let _one = self.changing.lock().await;
+            if let Installed::Candidate(candidate) = self.install(false).await? {
+                return self.try_candidate(candidate).await;
+            }
+        }
+        match self.load_current().await? {
+            true => Ok(Update::Unchanged),
+            false => self.update(false).await,
+        }
+    }
+
+    async fn history(&self) -> Result<sedge_deploy::History, HostError> {
+        let (store, name) = (self.store.clone(), self.service.name().to_owned());
+        Ok(tokio::task::spawn_blocking(move || store.history(&name)).await??)
+    }
+
+    /// Goes back to the version before, which is loaded and proved beside what answers.
+    pub(crate) async fn roll_back(self: &Arc<Self>, reason: &str) -> Result<Update, HostError> {
+        let _one = self.changing.lock().await;
+        let name = self.service.name();
+        let history = self.history().await?;
+        let previous = history.previous().filter(|version| version.kept).cloned();
+        let previous = previous.ok_or_else(|| HostError::NoPrevious(name.to_owned()))?;
+        let path = self.store.path(&previous);
+        let (loaded, golden_cases) = self.prepared(previous.number, path).await?;
+        let (store, service, why) = (self.store.clone(), name.to_owned(), reason.to_owned());
+        let number = tokio::task::spawn_blocking(move || store.roll_back(&service, &why)).await??;
+        tracing::warn!(service = name, version = number.number, "went back: {reason}");
+        locked(&self.told).rolled_back = Some(reason.to_owned());
+        self.switch(loaded);
+        Ok(Update::Switched { number: number.number, golden_cases })
+    }
+
+    async fn prepared(&self, number: u64, path: PathBuf) -> Result<(Loaded, usize), HostError> {
+        let spec = self.spec();
+        let loaded = load(&self.service, &spec, &self.options, number, &path).await?;
+        let cases = prove(&loaded.version, &spec, &path).await?;
+        Ok((loaded, cases))
+    }
+
+    /// Puts a version in the place of the one that answers, which is left to finish.
+    fn switch(self: &Arc<Self>, loaded: Loaded) -> Option<Arc<Version>> {
+        let Loaded { version, worker } = loaded;
+        let info = version.info();
+        tracing::info!(
+            service = self.service.name(),
+            version = version.number(),
+            model = format!("{}@{}", info.name, info.identity),
+            engine = info.engine,
+            "switched"
+        );
+        *locked(&self.worker) = worker;
+        let before = self.service.switch(version);
+        if let Some(before) = before.clone() {
+            tokio::spawn(async move { before.drain().await });
+        }
+        before
+    }
+
+    /// Lets go of old versions, later.
+    fn collect(&self) {
+        let (store, options) = (self.store.clone(), self.options.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.collect(options.keep_versions, options.max_store_bytes) {
+                tracing::warn!("cannot remove old versions: {error}");
+            }
+        });
+    }
+
+    fn tell_failed(&self, error: &HostError) {
+        let service = self.service.name();
+        match self.service.serving() {
+            Some(version) => {
+                let version = version.number();
+                tracing::warn!(service, version, "no update, the version stays: {error}");
+            }
+            None => tracing::error!(service, "cannot be started: {error}"),
+        }
+    }
+
+    /// Has the process begin anew; the version stays.
+    pub(crate) async fn restart(self: &Arc<Self>) -> Result<Update, HostError> {
+        if self.service.serving().is_none() {
+            self.service.begin_start();
+        }
+        let restarted = self.load_current().await?;
+        if restarted { Ok(Update::Unchanged) } else { self.update(true).await }
+    }
+
+    /// Forgets crashes: a service that was given up is tried again.
+    pub(crate) async fn reset(self: &Arc<Self>) -> Result<Update, HostError> {
+        match self.service.serving() {
+            Some(version) if !version.is_ready() => {
+                version.reset();
+                Ok(Update::Unchanged)
+            }
+            Some(_) => Ok(Update::Unchanged),
+            None => self.restart().await,
+        }
+    }
+
+    pub(crate) fn logs(&self) -> Vec<LogLine> {
+        locked(&self.worker).as_ref().map(|worker| worker.logs()).unwrap_or_default()
+    }
+
+    pub(crate) fn details(&self) -> Result<Details, DeployError> {
+        let history = self.store.history(self.service.name())?;
+        let told = locked(&self.told);
+        Ok(Details {
+            source: self.spec().request.source.to_string(),
+            versions: history.versions,
+            current: history.current,
+            previous: history.previous,
+            update_error: told.update_error.clone(),
+            rolled_back: told.rolled_back.clone(),
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! A version from the files of an installed model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sedge_engine::Registry;
+use sedge_service::{LoadOptions, Pipeline, Service, Version};
+use sedge_vision::DecodeLimits;
+use sedge_worker::{Launch, LoadSpec, Worker};
+
+use crate::{HostError, HostOptions, Isolation, ServiceSpec};
+
+/// A version that is ready, and the worker behind it where there is one.
+pub(crate) struct Loaded {
+    pub(crate) version: Arc<Version>,
+    pub(crate) worker: Option<Arc<Worker>>,
+}
+
+/// Loads the model at `path` as version `number` of a service.
+pub(crate) async fn load(
+    service: &Service,
+    spec: &ServiceSpec,
+    options: &HostOptions,
+    number: u64,
+    path: &Path,
+) -> Result<Loaded, HostError> {
+    match spec.isolation {
+        Isolation::Process => in_process(service, spec, options, number, path).await,
+        Isolation::Thread => in_threads(service, spec, number, path).await,
+    }
+}
+
+async fn in_process(
+    service: &Service,
+    spec: &ServiceSpec,
+    options: &HostOptions,
+    number: u64,
+    path: &Path,
+) -> Result<Loaded, HostError> {
+    let mut readable = options.readable.clone();
+    // Labels and the like that the configuration names lie beside it, not in the package.
+    let named = spec.request.overrides.iter().filter_map(|(_, value, _)| value.as_str());
+    readable.extend(named.map(Path::new).filter(|path| path.is_absolute()).map(Into::into));
+    let load = LoadSpec {
+        service: spec.name.clone(),
+        model: path.to_owned(),
+        overrides: spec.request.overrides.clone(),
+        engine: spec.engine.clone(),
+        threads: spec.threads,
+        lanes: spec.limits.instances,
+        max_pixels: spec.max_pixels,
+        readable,
+    };
+    let launch = Launch {
+        program: options.program.clone(),
+        arguments: options.arguments.clone(),
+        environment: options.environment.clone(),
+        load,
+        load_timeout: options.load_timeout,
+        grace: spec.grace,
+        memory_bytes: spec.memory_bytes,
+        most_ends: options.most_ends,
+    };
+    let desk = service.desk();
+    let worker = Worker::start(launch, desk.clone()).await?;
+    let version = Version::new(number, desk, worker.clone());
+    Ok(Loaded { version, worker: Some(worker) })
+}
+
+async fn in_threads(
+    service: &Service,
+    spec: &ServiceSpec,
+    number: u64,
+    path: &Path,
+) -> Result<Loaded, HostError> {
+    let limits = DecodeLimits { max_pixels: spec.max_pixels };
+    let options = LoadOptions { engine: spec.engine.clone(), threads: spec.threads, limits };
+    let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
+    let open = move || {
+        Pipeline::open(&path, &overrides, &Registry::new(None), &options)
+            .map_err(|error| HostError::Load(error.to_string()))
+    };
+    let pipeline = tokio::task::spawn_blocking(open).await??;
+    let version = Version::of_threads(number, &spec.name, Arc::new(pipeline), service.desk());
+    let version = version.map_err(|error| HostError::Load(error.to_string()))?;
+    Ok(Loaded { version, worker: None })
+}

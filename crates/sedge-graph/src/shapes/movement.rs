@@ -274,10 +274,8 @@ fn slice_length(size: usize, start: i64, end: i64, step: i64) -> Option<usize> {
     } else {
         (start.clamp(-1, size - 1) - end.clamp(-1, size - 1), step.checked_neg()?)
     };
-    if step == 0 {
-        return None;
-    }
-    usize::try_from((span.max(0) + step - 1) / step).ok()
+    let (span, step) = (span.max(0).unsigned_abs(), step.unsigned_abs());
+    (step > 0).then(|| span.div_ceil(step)).and_then(|length| usize::try_from(length).ok())
 }
 
 #[cfg(test)]
@@ -293,6 +291,7 @@ mod tests {
             (10, 9, i64::MIN, -1, 10),
             (5, 4, 1, 2, 0),
             (7, 1, 7, 3, 2),
+            (7, 1, 7, i64::MAX, 1),
         ] {
             assert_eq!(slice_length(size, start, end, step), Some(want), "{start}:{end}:{step}");
         }

@@ -17,10 +17,13 @@ use serde::Serialize;
 
 mod events;
 mod guard;
+mod manage;
 mod status;
 
 pub(crate) use events::{Ending, Listeners};
 pub(crate) use guard::guard;
+pub(crate) use manage::routes as manage_routes;
+pub use manage::{Action, ManageError, Managed, Manager};
 pub use status::{Latency, Requests, ServiceStatus, TensorStatus};
 
 use crate::App;

@@ -20,6 +20,7 @@ use sedge_service::Services;
 mod body;
 mod coding;
 mod control;
+mod health;
 mod log;
 mod metrics;
 mod oip;
@@ -27,8 +28,10 @@ mod sagemaker;
 mod server;
 mod trace;
 
-pub use control::{Latency, Requests, ServiceStatus, TensorStatus};
-pub use server::serve;
+pub use control::{
+    Action, Latency, ManageError, Managed, Manager, Requests, ServiceStatus, TensorStatus,
+};
+pub use server::{bind_local, serve, serve_local};
 
 use crate::body::Budget;
 use crate::control::Listeners;
@@ -102,12 +105,25 @@ pub fn router(services: Arc<Services>, options: Options, page: Option<Router>) -
         .merge(sagemaker::routes())
         .merge(oip::routes())
         .merge(metrics::routes())
+        .merge(health::routes())
         .fallback(|uri: Uri| async move { unrouted(&uri, StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|uri: Uri| async move {
             unrouted(&uri, StatusCode::METHOD_NOT_ALLOWED)
         })
         .layer(middleware::from_fn_with_state(app.clone(), trace::observe))
         .with_state(app)
+}
+
+/// What the control socket answers: the server's status, and what may be done with services.
+pub fn control_router(
+    services: Arc<Services>,
+    options: Options,
+    manager: Arc<dyn Manager>,
+) -> Router {
+    let budget = Budget::new(options.max_body_bytes);
+    let (http, listeners) = (HttpStatistics::default(), Listeners::default());
+    let app = Arc::new(App { services, options, budget, http, listeners });
+    control::routes().with_state(app.clone()).merge(control::manage_routes(app, manager))
 }
 
 /// The answer to a path or method that no protocol has, in the words of the nearest one.

@@ -15,7 +15,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+mod local;
 mod patience;
+
+pub use local::{bind_local, serve_local};
 
 use crate::control::Ending;
 use crate::log;

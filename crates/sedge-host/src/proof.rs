@@ -21,8 +21,8 @@ pub(crate) async fn prove(
     let asker = Asker { version: version.clone(), runtime: Handle::current() };
     let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
     let all = move || {
-        let package = Package::open(&path, &overrides)
-            .map_err(|error| HostError::Load(error.to_string()))?;
+        let package =
+            Package::open(&path, &overrides).map_err(|error| HostError::Load(error.to_string()))?;
         let mut told = Vec::new();
         for case in &package.golden {
             let name = case.image.as_ref().or(case.tensors.as_ref()).unwrap_or(&case.expected);

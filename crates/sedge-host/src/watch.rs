@@ -37,7 +37,11 @@ fn judge(version: &Version, before_p50_us: Option<u64>, watch: Watch) -> Option<
     }
     let statistics = version.statistics();
     let answered = statistics.count(Outcome::Ok);
-    let failed: u64 = Outcome::ALL.iter().filter(|outcome| blames(**outcome)).map(|&outcome| statistics.count(outcome)).sum();
+    let failed: u64 = Outcome::ALL
+        .iter()
+        .filter(|outcome| blames(**outcome))
+        .map(|&outcome| statistics.count(outcome))
+        .sum();
     let all = answered + failed;
     if all < FEW {
         return None;

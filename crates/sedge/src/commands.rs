@@ -8,8 +8,11 @@ pub(crate) mod infer;
 pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod package;
+pub(crate) mod plan;
 pub(crate) mod sample;
 pub(crate) mod serve;
+pub(crate) mod service;
+pub(crate) mod worker;
 
 use std::path::Path;
 

@@ -9,14 +9,17 @@ mod choices;
 mod colour;
 mod commands;
 mod config;
+mod control;
 mod doctor;
 mod drawings;
+mod hosting;
 mod logging;
 mod memory;
 mod overrides;
 mod pictures;
 mod ranges;
 mod recording;
+mod root;
 mod spinner;
 mod table;
 #[cfg(feature = "otel")]
@@ -55,6 +58,8 @@ enum Command {
     Bench(commands::bench::Bench),
     Infer(commands::infer::Infer),
     Serve(commands::serve::Serve),
+    Service(commands::service::Service),
+    Plan(commands::plan::Plan),
     #[command(subcommand)]
     Model(commands::model::Model),
     #[command(subcommand)]
@@ -65,6 +70,9 @@ enum Command {
     Sample(commands::sample::Sample),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
+    /// The process of one service
+    #[command(hide = true)]
+    Worker,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +80,8 @@ fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Infer(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Service(command) => command.run(),
+        Command::Plan(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Package(command) => command.run(),
         Command::Config(command) => command.run(),
@@ -79,6 +89,7 @@ fn main() -> ExitCode {
         Command::Sample(command) => command.run(),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
+        Command::Worker => Ok(commands::worker::run()),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads the results may stop when it has seen enough, as `head` does.

@@ -54,7 +54,7 @@ pub(crate) async fn release_when_idle(services: Arc<Services>) {
 
 /// Hands pages that hold nothing back to the system.
 #[allow(unsafe_code)]
-fn release() {
+pub(crate) fn release() {
     // SAFETY: it takes the allocator's own locks and moves nothing that is in use.
     #[cfg(target_env = "gnu")]
     unsafe {

@@ -22,6 +22,11 @@ use crate::config::{Config, ServiceConfig};
 use crate::logging::{self, LogFormat};
 use crate::overrides::{Override, OverrideFlags};
 use crate::ranges;
+use crate::{hosting::Flags, root};
+
+mod hosted;
+
+use hosted::Hosted;
 
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -57,6 +62,9 @@ pub(crate) struct Serve {
     /// Configuration file (TOML) with a section for each service
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// Directory for models and states [default: /var/lib/sedge, or the user's data directory]
+    #[arg(long, value_name = "DIR", requires = "config", value_hint = ValueHint::DirPath)]
+    root: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -106,27 +114,33 @@ impl Serve {
         let flags = self.overrides.overrides()?;
         let max_megapixels = self.max_megapixels.or(config.max_megapixels);
         let limits = max_megapixels.map(DecodeLimits::of_megapixels).unwrap_or_default();
-        let registry = Registry::new(None);
-        let services = Services::default();
-        for (name, section) in names.iter().zip(&config.service) {
-            let service = start(name, section, &flags, &registry, limits, services.events())
-                .with_context(|| format!("cannot start service '{name}'"))?;
-            services.add(service)?;
-        }
-        if let (true, Some(path)) = (config.service.is_empty(), &self.config) {
-            let hint = "add a [[service]] with model = \"PATH\" to it and start again";
-            tracing::warn!(config = %path.display(), "no model is served yet: {hint}");
-        }
+        let services = Arc::new(Services::default());
+        // One thread carries tens of thousands of requests a second, far more than any model
+        // answers; several would wake each other for every one of them.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let hosted = match &self.config {
+            Some(path) => {
+                let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
+                let root = root::choose(self.root.as_deref(), config.root.as_deref());
+                Some(Hosted::prepare(path, &config, flags, &root, services.clone())?)
+            }
+            None => {
+                let registry = Registry::new(None);
+                for (name, section) in names.iter().zip(&config.service) {
+                    let service =
+                        start(name, section, &flags, &registry, limits, services.events())
+                            .with_context(|| format!("cannot start service '{name}'"))?;
+                    services.add(service)?;
+                }
+                None
+            }
+        };
         let with_page = !self.no_page && config.page.unwrap_or(true);
         let mut options = sedge_api::Options::default();
         if let Some(mib) = self.max_body_mib.or(config.max_body_mib) {
             options.max_body_bytes = mib.saturating_mul(1 << 20);
         }
         options.page_hosts = [config.page_hosts, self.page_host].concat();
-        // One thread carries tens of thousands of requests a second, far more than any model
-        // answers; several would wake each other for every one of them.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let services = Arc::new(services);
         #[cfg(feature = "otel")]
         let traces = crate::traces::Traces::from_environment()?.map(Arc::new);
         #[cfg(feature = "otel")]
@@ -135,8 +149,11 @@ impl Serve {
             runtime.spawn(async move { traces.follow(&events).await });
         }
         runtime.spawn(crate::memory::release_when_idle(services.clone()));
-        runtime.block_on(serve(services.clone(), options, with_page, &listen))?;
-        runtime.block_on(services.stop());
+        runtime.block_on(serve(services.clone(), options, with_page, &listen, hosted.as_ref()))?;
+        match hosted {
+            Some(hosted) => runtime.block_on(hosted.stop()),
+            None => runtime.block_on(services.stop()),
+        }
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {
             traces.finish();
@@ -244,6 +261,7 @@ async fn serve(
     options: sedge_api::Options,
     with_page: bool,
     listen: &[SocketAddr],
+    hosted: Option<&Hosted>,
 ) -> Result<()> {
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
@@ -256,15 +274,18 @@ async fn serve(
         anyhow!(error).context(format!("cannot listen on {}. Hint: {hint}", listen.join(" or ")))
     })?;
     let address = listener.local_addr()?;
+    if let Some(hosted) = hosted {
+        hosted.begin(&options).await?;
+    }
     let page = with_page.then(|| sedge_web::routes(services.clone(), &options));
     let router = sedge_api::router(services, options, page);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = hangup()?;
-    let stop = async move {
+    let stop = async {
         let signal = tokio::select! {
             _ = term.recv() => "SIGTERM",
             _ = int.recv() => "SIGINT",
-            () = closed(&mut hangup) => "SIGHUP",
+            () = closed(&mut hangup, hosted) => "SIGHUP",
         };
         tracing::info!(signal, "stopping: finishing what runs");
     };
@@ -283,16 +304,17 @@ fn hangup() -> Result<Option<Signal>> {
 }
 
 /// Ends when the terminal closes. Without a terminal, SIGHUP asks for the configuration to be read
-/// again, which is not done.
-async fn closed(hangup: &mut Option<Signal>) {
+/// again.
+async fn closed(hangup: &mut Option<Signal>, hosted: Option<&Hosted>) {
     let terminal = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
     while let Some(signal) = hangup {
         if signal.recv().await.is_none() || terminal {
             return;
         }
-        tracing::warn!(
-            "SIGHUP changes nothing: the configuration is read at the start. Hint: restart"
-        );
+        match hosted {
+            Some(hosted) => hosted.reload().await,
+            None => tracing::warn!("SIGHUP changes nothing: there is no configuration to read"),
+        }
     }
     std::future::pending::<()>().await;
 }

@@ -1,11 +1,11 @@
 //! Where Sedge keeps and unpacks things: whether it may write there, and how much fits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::{Context, Finding, State};
-use crate::table;
+use crate::{root, table};
 
 const AREA: &str = "storage";
 
@@ -17,22 +17,9 @@ const DATA_BYTES: u64 = 64 << 20;
 pub(super) fn probe(context: &Context) -> Vec<Finding> {
     let (directory, named) = match &context.root {
         Some(root) => (root.clone(), true),
-        None => (default_root(), false),
+        None => (root::choose(None, None), false),
     };
     vec![data(&directory, named), temporary(&std::env::temp_dir())]
-}
-
-/// The directory for data when nobody names one: the system's for root, else the user's.
-fn default_root() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if rustix::process::geteuid().is_root() {
-        return "/var/lib/sedge".into();
-    }
-    match (variable("XDG_DATA_HOME"), variable("HOME")) {
-        (Some(data), _) => Path::new(&data).join("sedge"),
-        (None, Some(home)) => Path::new(&home).join(".local/share/sedge"),
-        (None, None) => "/var/lib/sedge".into(),
-    }
 }
 
 fn data(directory: &Path, named: bool) -> Finding {

@@ -1,0 +1,81 @@
+//! `sedge serve --config`: services that are kept as a file says, and told what to do at a socket.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sedge_api::{Manager, Options};
+use sedge_host::{Host, ServiceSpec};
+use sedge_service::Services;
+
+use crate::config::Config;
+use crate::hosting::{self, Control, Flags};
+use crate::root;
+
+pub(super) struct Hosted {
+    control: Arc<Control>,
+    host: Arc<Host>,
+    services: Arc<Services>,
+    specs: Vec<ServiceSpec>,
+    socket: PathBuf,
+}
+
+impl Hosted {
+    /// Everything that can be found wrong before a service is begun.
+    pub(super) fn prepare(
+        path: &Path,
+        config: &Config,
+        flags: Flags,
+        root: &Path,
+        services: Arc<Services>,
+    ) -> Result<Self> {
+        let specs = hosting::specs(config, &flags)?;
+        if specs.is_empty() {
+            let hint = "add a [[service]] with model = \"PATH\" to it, then sedge service reload";
+            tracing::warn!(config = %path.display(), "no model is served yet: {hint}");
+        }
+        // It moves this process, so that it comes before the first worker.
+        match sedge_worker::prepare() {
+            Ok(()) => sedge_worker::clear_away(),
+            Err(reason) => tracing::debug!("memory limits are watched, not enforced: {reason}"),
+        }
+        let host = hosting::host(config, root, services.clone())?;
+        let socket = root::control_socket(&std::path::absolute(root)?);
+        let config = std::path::absolute(path)?;
+        let control = Arc::new(Control { host: host.clone(), config, flags });
+        Ok(Self { control, host, services, specs, socket })
+    }
+
+    /// Begins the services and listens at the control socket.
+    pub(super) async fn begin(&self, options: &Options) -> Result<()> {
+        let directory = self.socket.parent().unwrap_or(Path::new("."));
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let listener = sedge_api::bind_local(&self.socket)
+            .with_context(|| format!("cannot listen at {}", self.socket.display()))?;
+        let manager: Arc<dyn Manager> = self.control.clone();
+        let router = sedge_api::control_router(self.services.clone(), options.clone(), manager);
+        tokio::spawn(sedge_api::serve_local(listener, router));
+        self.host.apply(self.specs.clone()).await?;
+        Ok(())
+    }
+
+    /// Reads the configuration again.
+    pub(super) async fn reload(&self) {
+        match self.control.reload().await {
+            Ok(changes) => tracing::info!(%changes, "read the configuration again"),
+            Err(error) => {
+                tracing::error!("the configuration is not valid, nothing changes: {error:#}");
+            }
+        }
+    }
+
+    pub(super) async fn stop(self) {
+        self.host.stop().await;
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}

@@ -1,0 +1,22 @@
+use std::process::ExitCode;
+
+use sedge_engine::Registry;
+use sedge_service::{LoadOptions, Pipeline};
+use sedge_vision::DecodeLimits;
+use sedge_worker::{LoadSpec, Loaded};
+
+/// Be the process of one service; started by `sedge serve`, never by hand.
+pub(crate) fn run() -> ExitCode {
+    crate::memory::keep();
+    sedge_worker::run(load, crate::memory::release)
+}
+
+fn load(spec: &LoadSpec) -> Result<Loaded, String> {
+    let options = LoadOptions {
+        engine: spec.engine.clone(),
+        threads: spec.threads,
+        limits: DecodeLimits { max_pixels: spec.max_pixels },
+    };
+    let pipeline = Pipeline::open(&spec.model, &spec.overrides, &Registry::new(None), &options);
+    pipeline.map(|pipeline| Box::new(pipeline) as Loaded).map_err(|error| error.to_string())
+}

@@ -1,0 +1,253 @@
+//! From a configuration to services that are kept as it says.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sedge_api::{Action, ManageError, Managed, Manager};
+use sedge_deploy::{InstallRequest, Keys, Remote, Source, Store};
+use sedge_engine::Registry;
+use sedge_host::{Host, HostError, HostOptions, Isolation, ServiceSpec, Watch};
+use sedge_package::{service_name, validate_service_name};
+use sedge_service::{Limits, LoadOptions, Services};
+use sedge_vision::DecodeLimits;
+use serde_json::{Value, json};
+
+use crate::config::{self, Config, Credentials, ServiceConfig};
+use crate::overrides::Override;
+
+/// Longest time until a model is loaded; a large one on a slow card takes minutes.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// Ends in a row after which a process is not started again: half a minute of pauses.
+const MOST_ENDS: u32 = 8;
+/// What workers need of this process's environment.
+const PASSED_ON: [&str; 4] = ["SEDGE_ONNXRUNTIME", "LD_LIBRARY_PATH", "TMPDIR", "RUST_BACKTRACE"];
+
+/// What the command line says beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) overrides: Vec<Override>,
+    pub(crate) max_megapixels: Option<u64>,
+}
+
+/// The services of a configuration.
+pub(crate) fn specs(config: &Config, flags: &Flags) -> Result<Vec<ServiceSpec>> {
+    let remote = remote(config)?;
+    config.service.iter().map(|section| spec(config, section, flags, &remote)).collect()
+}
+
+fn spec(
+    config: &Config,
+    section: &ServiceConfig,
+    flags: &Flags,
+    remote: &Remote,
+) -> Result<ServiceSpec> {
+    let name = match &section.name {
+        Some(name) => name.clone(),
+        None => service_name(&section.model),
+    };
+    validate_service_name(&name)?;
+    let source = source(section).with_context(|| format!("service '{name}'"))?;
+    let mut request = InstallRequest::new(source);
+    request.sha256.clone_from(&section.sha256);
+    // Whoever wants updates wants what the address gives then.
+    request.accept_changed = section.update_every_s > 0;
+    request.overrides = section.overrides().into_iter().chain(flags.overrides.clone()).collect();
+    request.limits.download_bytes = config.download.max_mib << 20;
+    request.remote = remote.clone();
+    let megapixels = flags.max_megapixels.or(config.max_megapixels);
+    let pixels = megapixels.map(DecodeLimits::of_megapixels).unwrap_or_default();
+    let (load, limits) = (LoadOptions::default(), Limits::default());
+    Ok(ServiceSpec {
+        engine: section.engine.clone().unwrap_or(load.engine),
+        threads: section.threads.unwrap_or(load.threads),
+        max_pixels: pixels.max_pixels,
+        limits: Limits {
+            queue: section.queue.unwrap_or(limits.queue),
+            instances: section.instances.unwrap_or(limits.instances),
+            timeout_ms: section.timeout_ms.unwrap_or(limits.timeout_ms),
+            max_batch: section.max_batch,
+            batch_wait_ms: section.batch_wait_ms,
+        },
+        isolation: match section.isolation {
+            config::Isolation::Process => Isolation::Process,
+            config::Isolation::Thread => Isolation::Thread,
+        },
+        grace: Duration::from_millis(section.grace_ms),
+        memory_bytes: section.memory_mib.map(|mib| mib << 20),
+        on_first_use: section.start == config::Start::FirstUse,
+        update_every: (section.update_every_s > 0)
+            .then(|| Duration::from_secs(section.update_every_s)),
+        watch: section.rollback.as_ref().map(|rollback| Watch {
+            window: Duration::from_secs(rollback.window_s),
+            max_error_rate: rollback.max_error_rate,
+            max_latency_ratio: rollback.max_latency_ratio,
+        }),
+        revision: format!("{section:?} {remote:?} {pixels:?} {:?}", request.overrides),
+        name,
+        request,
+    })
+}
+
+fn source(section: &ServiceConfig) -> Result<Source> {
+    let text = match section.address() {
+        Some(address) => address.to_owned(),
+        None => std::path::absolute(&section.model)?
+            .to_str()
+            .context("the model's path is not UTF-8")?
+            .to_owned(),
+    };
+    if let Some(note) = Source::note(&text) {
+        tracing::warn!("{note}");
+    }
+    Ok(text.parse()?)
+}
+
+fn remote(config: &Config) -> Result<Remote> {
+    let (s3, download) = (&config.s3, &config.download);
+    let credentials = match s3.credentials {
+        Credentials::Auto => sedge_deploy::Credentials::Auto,
+        Credentials::Anonymous => sedge_deploy::Credentials::Anonymous,
+        Credentials::Profile => sedge_deploy::Credentials::Profile(s3.profile.clone()),
+        Credentials::Container => sedge_deploy::Credentials::Container,
+        Credentials::Static => {
+            let (Some(id), Some(file)) = (&s3.access_key_id, &s3.secret_access_key_file) else {
+                bail!("s3.credentials = \"static\" needs access_key_id and secret_access_key_file");
+            };
+            let secret = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            sedge_deploy::Credentials::Static(Keys {
+                access_key_id: id.clone(),
+                secret_access_key: secret.trim().to_owned(),
+                session_token: None,
+            })
+        }
+    };
+    let defaults = Remote::default();
+    Ok(Remote {
+        s3_endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        path_style: s3.path_style,
+        credentials,
+        proxy: download.proxy.clone(),
+        ca_file: download.ca_file.clone(),
+        max_bytes_per_s: download.max_kib_per_s.map(|kib| kib << 10),
+        progress_timeout: Duration::from_secs(download.timeout_s),
+        ..defaults
+    })
+}
+
+/// How models are proved and processes started, as a configuration says.
+pub(crate) fn options(config: &Config) -> Result<HostOptions> {
+    let (trusted, policy) = config.trust.read()?;
+    let check = move |_: &sedge_package::Package, directory: &Path| {
+        sedge_package::verify(directory, &trusted, policy)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let environment: Vec<(OsString, OsString)> = PASSED_ON
+        .iter()
+        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .collect();
+    Ok(HostOptions {
+        keep_versions: config.store.keep_versions,
+        max_store_bytes: config.store.max_mib.map(|mib| mib << 20),
+        check: Arc::new(check),
+        program: std::env::current_exe().context("cannot find this program")?,
+        arguments: vec!["worker".into()],
+        environment,
+        readable: libraries(),
+        load_timeout: LOAD_TIMEOUT,
+        most_ends: MOST_ENDS,
+    })
+}
+
+/// Where the engines' libraries lie, which workers may read. Nothing is loaded for it.
+fn libraries() -> Vec<PathBuf> {
+    let registry = Registry::new(None);
+    let engines =
+        registry.names().into_iter().filter_map(|name| registry.engine(name).ok()?.library());
+    let real = engines.filter_map(|path| path.canonicalize().ok());
+    real.filter_map(|path| path.parent().map(Into::into)).collect()
+}
+
+/// A host for a configuration, whose services are not begun yet.
+pub(crate) fn host(config: &Config, root: &Path, services: Arc<Services>) -> Result<Arc<Host>> {
+    let options = options(config)?;
+    let store = Store::open(root).with_context(|| format!("cannot use {}", root.display()))?;
+    Ok(Host::new(services, Arc::new(store), options))
+}
+
+/// Tells the host what is asked for at the control socket.
+pub(crate) struct Control {
+    pub(crate) host: Arc<Host>,
+    pub(crate) config: PathBuf,
+    pub(crate) flags: Flags,
+}
+
+impl Control {
+    /// Reads the configuration again and changes what it changes; nothing when it is not valid.
+    pub(crate) async fn reload(&self) -> Result<Value> {
+        let config = Config::read(&self.config)?;
+        let changes = self.host.apply(specs(&config, &self.flags)?).await?;
+        let changes: Vec<_> = changes
+            .into_iter()
+            .map(|(service, change)| json!({ "service": service, "change": change }))
+            .collect();
+        Ok(json!({ "services": changes }))
+    }
+
+    async fn plan(&self, path: PathBuf) -> Result<Value> {
+        let specs = specs(&Config::read(&path)?, &self.flags)?;
+        let host = self.host.clone();
+        let planned = tokio::task::spawn_blocking(move || host.plan(&specs)).await?;
+        Ok(json!({ "services": planned }))
+    }
+}
+
+fn managed(error: &HostError) -> ManageError {
+    match error {
+        HostError::Unknown { .. } => ManageError::Unknown(error.to_string()),
+        _ => ManageError::Failed(error.to_string()),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ManageError {
+    ManageError::Failed(format!("{error:#}"))
+}
+
+impl Manager for Control {
+    fn act(&self, service: String, action: Action) -> Managed<'_> {
+        Box::pin(async move {
+            let done = match action {
+                Action::Update { force } => self.host.update(&service, force).await,
+                Action::Rollback => self.host.roll_back(&service).await,
+                Action::Restart => self.host.restart(&service).await,
+                Action::Reset => self.host.reset(&service).await,
+            };
+            done.map(|update| json!({ "update": update })).map_err(|error| managed(&error))
+        })
+    }
+
+    fn details(&self, service: String) -> Managed<'_> {
+        let details = self.host.details(&service);
+        Box::pin(async move { details.map(|details| json!(details)).map_err(|e| managed(&e)) })
+    }
+
+    fn logs(&self, service: String) -> Managed<'_> {
+        let lines = self.host.logs(&service);
+        Box::pin(async move { lines.map(|lines| json!(lines)).map_err(|error| managed(&error)) })
+    }
+
+    fn reload(&self) -> Managed<'_> {
+        Box::pin(async move { Control::reload(self).await.map_err(|error| failed(&error)) })
+    }
+
+    fn plan(&self, config: String) -> Managed<'_> {
+        Box::pin(
+            async move { Control::plan(self, config.into()).await.map_err(|error| failed(&error)) },
+        )
+    }
+}

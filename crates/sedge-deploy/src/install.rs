@@ -66,7 +66,8 @@ impl Store {
         let history = self.history(service)?;
         let (source, shown) = (request.source.to_string(), request.source.shown());
         if !request.force {
-            if let Some(version) = given(&history, request).cloned() {
+            let given = given(&history, request).filter(|known| (hooks.trusted)(&known.vouched_by));
+            if let Some(version) = given.cloned() {
                 return self.installed(service, &history, version);
             }
             if let Some(last) = history.last_from(&source).cloned()
@@ -77,7 +78,9 @@ impl Store {
                     State::Bad(reason) => {
                         return Err(known_bad(shown, service, last.number, reason));
                     }
-                    State::Good if last.kept => return self.installed(service, &history, last),
+                    State::Good if last.kept && (hooks.trusted)(&last.vouched_by) => {
+                        return self.installed(service, &history, last);
+                    }
                     State::Good => {}
                 }
             }
@@ -95,7 +98,7 @@ impl Store {
         };
         let package =
             Package::open(&opened, &request.overrides).map_err(|error| told(error, &opened))?;
-        (hooks.check)(&package, &package.root)
+        let vouched_by = (hooks.check)(&package, &package.root)
             .map_err(|problem| DeployError::Refused { origin: shown.clone(), problem })?;
         let seen = history.versions.iter().rev().find(|seen| seen.identity == package.identity);
         if let Some(Version { number, state: State::Bad(reason), .. }) = seen
@@ -112,6 +115,7 @@ impl Store {
             artefact: fetched.artefact,
             installed_at: Utc::now().rfc3339(),
             state: State::Good,
+            vouched_by,
             kept: true,
         };
         if !request.force && history.current().is_some_and(|now| now.identity == version.identity) {
@@ -195,6 +199,7 @@ impl Store {
             match now {
                 Some(now) => {
                     (now.source, now.artefact) = (seen.source, seen.artefact);
+                    now.vouched_by = seen.vouched_by;
                     now.clone()
                 }
                 None => seen,

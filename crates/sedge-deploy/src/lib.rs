@@ -25,6 +25,7 @@ pub use error::DeployError;
 pub use remote::{Credentials, Keys, Remote};
 pub use request::{
     Artefact, Candidate, Check, Hooks, InstallRequest, Installed, Limits, Plan, Progress, Step,
+    Trusted,
 };
 pub use source::{Source, SourceError};
 pub use store::{Collected, History, Problem, State, Store, Version};

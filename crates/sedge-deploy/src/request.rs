@@ -85,9 +85,12 @@ pub enum Step {
     Store,
 }
 
-/// Whether a package may enter the store. Called with the opened package and the directory that
-/// holds all of its files; the text says why not.
-pub type Check<'a> = dyn Fn(&Package, &Path) -> Result<(), String> + 'a;
+/// Whether a package may enter the store, and who vouches for it: whose signature it has. Called
+/// with the opened package and the directory that holds all of its files; the text says why not.
+pub type Check<'a> = dyn Fn(&Package, &Path) -> Result<Vec<String>, String> + 'a;
+
+/// Whether those who vouched for a version when it came are enough for it to be used today.
+pub type Trusted<'a> = dyn Fn(&[String]) -> bool + 'a;
 
 /// How the caller takes part in an installation. All are called on the installing thread.
 #[derive(Clone, Copy)]
@@ -98,6 +101,8 @@ pub struct Hooks<'a> {
     pub cancel: &'a AtomicBool,
     /// Refuses packages, for example without a signature.
     pub check: &'a Check<'a>,
+    /// Versions in the store for which this does not hold are fetched and checked anew.
+    pub trusted: &'a Trusted<'a>,
 }
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -105,7 +110,12 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 impl Default for Hooks<'_> {
     /// Hears nothing, never cancels, refuses nothing.
     fn default() -> Self {
-        Self { progress: &|_| {}, cancel: &NEVER, check: &|_, _| Ok(()) }
+        Self {
+            progress: &|_| {},
+            cancel: &NEVER,
+            check: &|_, _| Ok(Vec::new()),
+            trusted: &|_| true,
+        }
     }
 }
 

@@ -331,7 +331,8 @@ fn only_what_is_signed_by_whom_one_trusts_gets_in() {
     trusted.add(key.public(), "maker");
     let check = |_: &Package, directory: &std::path::Path| {
         let policy = Policy { require_signature: true };
-        verify(directory, &trusted, policy).map(drop).map_err(|error| error.to_string())
+        let verified = verify(directory, &trusted, policy).map_err(|error| error.to_string())?;
+        Ok(verified.signers.into_iter().map(|signer| signer.key).collect())
     };
     let hooks = Hooks { check: &check, ..Hooks::default() };
     let install = |name: &str| device.store.install(SERVICE, &device.local(name), &hooks);
@@ -341,7 +342,16 @@ fn only_what_is_signed_by_whom_one_trusts_gets_in() {
     assert!(matches!(install("p"), Err(DeployError::Refused { .. })));
     sedge_package::sign(&device.path("p"), &key).unwrap();
     let Installed::Candidate(candidate) = install("p").unwrap() else { panic!("it is new") };
-    device.store.commit(&candidate).unwrap();
+    let version = device.store.commit(&candidate).unwrap();
+    assert_eq!(version.vouched_by, [key.public().id()]);
+    // Who is no longer trusted has what he signed looked at anew.
+    let looked = std::cell::Cell::new(false);
+    let refuse = |_: &Package, _: &std::path::Path| {
+        looked.set(true);
+        Err("nobody is trusted any more".to_owned())
+    };
+    let hooks = Hooks { check: &refuse, trusted: &|signers| signers.is_empty(), ..hooks };
+    assert!(device.store.install(SERVICE, &device.local("p"), &hooks).is_err() && looked.get());
 
     let signature = fs::read(device.path("p/model.sig")).unwrap();
     for (name, model, extra) in

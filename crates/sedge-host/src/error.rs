@@ -21,6 +21,10 @@ pub enum HostError {
     Services(#[from] ServicesError),
     #[error("there is no service '{name}'. Hint: {known}")]
     Unknown { name: String, known: String },
+    #[error(
+        "what is installed as version {0} is not signed by a key that is trusted now. Hint: trust.keys, or install a signed package"
+    )]
+    Untrusted(u64),
     #[error("service '{0}' has no version before this one whose files are kept")]
     NoPrevious(String),
     #[error("a task of the host ended by itself: {0}")]

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::load::{Loaded, load};
 use crate::proof::prove;
+use crate::telling::Telling;
 use crate::{HostError, HostOptions, ServiceSpec, watch};
 
 /// Pauses between attempts to bring a model whose source does not answer.
@@ -44,6 +45,9 @@ pub struct Details {
     /// Number of the version that a roll-back leads to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<u64>,
+    /// What is being fetched or stored now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
     /// Why the last update came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_error: Option<String>,
@@ -59,16 +63,10 @@ pub(crate) struct Keeper {
     options: HostOptions,
     spec: Mutex<ServiceSpec>,
     worker: Mutex<Option<Arc<Worker>>>,
-    told: Mutex<Told>,
+    telling: Arc<Telling>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
     tasks: Mutex<Vec<AbortHandle>>,
-}
-
-#[derive(Default)]
-struct Told {
-    update_error: Option<String>,
-    rolled_back: Option<String>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,7 +86,7 @@ impl Keeper {
             options,
             spec: Mutex::new(spec),
             worker: Mutex::default(),
-            told: Mutex::default(),
+            telling: Arc::default(),
             changing: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
         })
@@ -189,7 +187,7 @@ impl Keeper {
     pub(crate) async fn update(self: &Arc<Self>, force: bool) -> Result<Update, HostError> {
         let _one = self.changing.lock().await;
         let result = self.update_locked(force).await;
-        locked(&self.told).update_error = result.as_ref().err().map(ToString::to_string);
+        self.telling.updated(result.as_ref().err());
         if let Err(error) = &result {
             self.tell_failed(error);
         }
@@ -210,16 +208,30 @@ impl Keeper {
     }
 
     async fn install(&self, force: bool) -> Result<Installed, HostError> {
-        let (store, check, mut request) =
-            (self.store.clone(), self.options.check.clone(), self.spec().request);
-        let name = self.service.name().to_owned();
+        let (store, options, mut request) =
+            (self.store.clone(), self.options.clone(), self.spec().request);
+        let (name, telling) = (self.service.name().to_owned(), self.telling.clone());
         request.force = force;
         request.accept_changed |= force;
         let install = move || {
-            let check = |package: &_, directory: &_| check(package, directory);
-            store.install(&name, &request, &Hooks { check: &check, ..Hooks::default() })
+            let check = |package: &_, directory: &_| (options.check)(package, directory);
+            let trusted = |signers: &[String]| (options.trusted)(signers);
+            let progress = |progress| telling.progress(&name, Some(progress));
+            let hooks =
+                Hooks { progress: &progress, check: &check, trusted: &trusted, ..Hooks::default() };
+            let installed = store.install(&name, &request, &hooks);
+            telling.progress(&name, None);
+            installed
         };
         Ok(tokio::task::spawn_blocking(install).await??)
+    }
+
+    /// That what was installed may be used today.
+    fn trust(&self, version: &sedge_deploy::Version) -> Result<(), HostError> {
+        match (self.options.trusted)(&version.vouched_by) {
+            true => Ok(()),
+            false => Err(HostError::Untrusted(version.number)),
+        }
     }
 
     async fn try_candidate(self: &Arc<Self>, candidate: Candidate) -> Result<Update, HostError> {
@@ -259,6 +271,7 @@ impl Keeper {
     async fn load_current(self: &Arc<Self>) -> Result<bool, HostError> {
         let _one = self.changing.lock().await;
         let Some(version) = self.history().await?.current().cloned() else { return Ok(false) };
+        self.trust(&version)?;
         let path = self.store.path(&version);
         let (loaded, _) = self.prepared(version.number, path).await?;
         self.switch(loaded);
@@ -266,7 +279,13 @@ impl Keeper {
     }
 
     /// Loads what answers once more, beside it, as after a change of its settings.
-    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Update, HostError> {
+    async fn reload(self: &Arc<Self>) -> Result<Update, HostError> {
+        let result = self.try_reload().await;
+        self.telling.updated(result.as_ref().err());
+        result
+    }
+
+    async fn try_reload(self: &Arc<Self>) -> Result<Update, HostError> {
         {
             let _one = self.changing.lock().await;
             if let Installed::Candidate(candidate) = self.install(false).await? {
@@ -291,12 +310,13 @@ impl Keeper {
         let history = self.history().await?;
         let previous = history.previous().filter(|version| version.kept).cloned();
         let previous = previous.ok_or_else(|| HostError::NoPrevious(name.to_owned()))?;
+        self.trust(&previous)?;
         let path = self.store.path(&previous);
         let (loaded, golden_cases) = self.prepared(previous.number, path).await?;
         let (store, service, why) = (self.store.clone(), name.to_owned(), reason.to_owned());
         let number = tokio::task::spawn_blocking(move || store.roll_back(&service, &why)).await??;
         tracing::warn!(service = name, version = number.number, "went back: {reason}");
-        locked(&self.told).rolled_back = Some(reason.to_owned());
+        self.telling.rolled_back(reason);
         self.switch(loaded);
         Ok(Update::Switched { number: number.number, golden_cases })
     }
@@ -375,14 +395,13 @@ impl Keeper {
 
     pub(crate) fn details(&self) -> Result<Details, DeployError> {
         let history = self.store.history(self.service.name())?;
-        let told = locked(&self.told);
-        Ok(Details {
+        let details = Details {
             source: self.spec().request.source.to_string(),
             versions: history.versions,
             current: history.current,
             previous: history.previous,
-            update_error: told.update_error.clone(),
-            rolled_back: told.rolled_back.clone(),
-        })
+            ..Details::default()
+        };
+        Ok(self.telling.complete(details))
     }
 }

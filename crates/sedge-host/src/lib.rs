@@ -16,9 +16,11 @@ mod keeper;
 mod load;
 mod proof;
 mod spec;
+mod telling;
 mod watch;
 
 pub use error::HostError;
 pub use host::{Change, Host, Planned};
 pub use keeper::{Details, Update};
+pub use load::load_in_place;
 pub use spec::{HostOptions, Isolation, ServiceSpec, Watch};

@@ -30,6 +30,19 @@ pub(crate) async fn load(
     }
 }
 
+/// Loads a model where it lies as the first version of a service, without a store.
+///
+/// # Errors
+/// When the process or the model cannot be had.
+pub async fn load_in_place(
+    service: &Service,
+    spec: &ServiceSpec,
+    options: &HostOptions,
+    path: &Path,
+) -> Result<Arc<Version>, HostError> {
+    load(service, spec, options, 1, path).await.map(|loaded| loaded.version)
+}
+
 async fn in_process(
     service: &Service,
     spec: &ServiceSpec,

@@ -60,7 +60,10 @@ pub struct Watch {
 }
 
 /// What a package has to pass before it enters the store.
-pub(crate) type Check = dyn Fn(&Package, &Path) -> Result<(), String> + Send + Sync;
+pub(crate) type Check = dyn Fn(&Package, &Path) -> Result<Vec<String>, String> + Send + Sync;
+
+/// Whether those who signed a version are enough for it to be used.
+pub(crate) type Trusted = dyn Fn(&[String]) -> bool + Send + Sync;
 
 /// What is the same for all services.
 #[derive(Clone)]
@@ -69,8 +72,10 @@ pub struct HostOptions {
     pub keep_versions: usize,
     /// Bytes that all versions may take.
     pub max_store_bytes: Option<u64>,
-    /// What a package has to pass, as a signature.
+    /// What a package has to pass, as a signature; says who signed it.
     pub check: Arc<Check>,
+    /// Whether what is installed may be used, by those who signed it.
+    pub trusted: Arc<Trusted>,
     /// The program that is started for a process, and its arguments.
     pub program: PathBuf,
     /// See [`HostOptions::program`].

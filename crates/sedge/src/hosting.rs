@@ -142,10 +142,14 @@ fn remote(config: &Config) -> Result<Remote> {
 /// How models are proved and processes started, as a configuration says.
 pub(crate) fn options(config: &Config) -> Result<HostOptions> {
     let (trusted, policy) = config.trust.read()?;
+    let known: Vec<String> = trusted.ids().collect();
+    let enough = move |signers: &[String]| {
+        !policy.require_signature || signers.iter().any(|signer| known.contains(signer))
+    };
     let check = move |_: &sedge_package::Package, directory: &Path| {
-        sedge_package::verify(directory, &trusted, policy)
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        let verified = sedge_package::verify(directory, &trusted, policy);
+        let verified = verified.map_err(|error| error.to_string())?;
+        Ok(verified.signers.into_iter().map(|signer| signer.key).collect())
     };
     let environment: Vec<(OsString, OsString)> = PASSED_ON
         .iter()
@@ -155,6 +159,7 @@ pub(crate) fn options(config: &Config) -> Result<HostOptions> {
         keep_versions: config.store.keep_versions,
         max_store_bytes: config.store.max_mib.map(|mib| mib << 20),
         check: Arc::new(check),
+        trusted: Arc::new(enough),
         program: std::env::current_exe().context("cannot find this program")?,
         arguments: vec!["worker".into()],
         environment,

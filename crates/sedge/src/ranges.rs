@@ -21,6 +21,8 @@ pub(crate) const TIMEOUT_MS: Range = Range { key: "timeout_ms", least: 1, most: 
 pub(crate) const MAX_BODY_MIB: Range = Range { key: "max_body_mib", least: 1, most: 1024 };
 /// Four bytes for each pixel still have addresses on 32 bits.
 pub(crate) const MAX_MEGAPIXELS: Range = Range { key: "max_megapixels", least: 1, most: 1000 };
+/// The smallest program takes ten.
+pub(crate) const MEMORY_MIB: Range = Range { key: "memory_mib", least: 16, most: 1 << 20 };
 /// Classes or objects of one answer.
 pub(crate) const TOP_K: Range = Range { key: "top_k", least: 1, most: 1_000_000 };
 

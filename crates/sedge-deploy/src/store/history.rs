@@ -44,6 +44,9 @@ pub struct Version {
     pub installed_at: String,
     /// What came of it.
     pub state: State,
+    /// Whose signatures it had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched_by: Vec<String>,
     /// Whether its files are still in the store.
     pub kept: bool,
 }
@@ -234,6 +237,7 @@ mod tests {
 
     fn version(number: u64) -> Version {
         Version {
+            vouched_by: Vec::new(),
             number,
             identity: "0".repeat(64),
             entry: String::new(),

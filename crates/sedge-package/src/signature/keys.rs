@@ -184,6 +184,11 @@ impl TrustList {
         }
     }
 
+    /// The keys' ids: see [`PublicKey::id`].
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(key, _)| key.id())
+    }
+
     /// True when nobody is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -4,26 +4,22 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueHint};
-use sedge_engine::Registry;
-use sedge_package::{Package, validate_service_name};
-use sedge_service::{
-    Events, Limits, LoadOptions, Pipeline, Runner, Service, Services, ServicesError,
-};
-use sedge_vision::DecodeLimits;
+use sedge_package::validate_service_name;
+use sedge_service::{Services, ServicesError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::choices;
 use crate::config::{Config, ServiceConfig};
 use crate::logging::{self, LogFormat};
-use crate::overrides::{Override, OverrideFlags};
+use crate::overrides::OverrideFlags;
 use crate::ranges;
 use crate::{hosting::Flags, root};
 
+mod bare;
 mod hosted;
 
 use hosted::Hosted;
@@ -35,6 +31,7 @@ Examples:
   sedge serve mobilenet.tflite detector/             two services, named for their files
   sedge serve mobilenet.tflite --name cats           one under another name
   sedge serve mobilenet.tflite --listen 0.0.0.0:80   for other machines too
+  sedge serve detector/ --isolation process          a crash of the model is its own
   sedge serve --config sedge.toml                    services, engines and limits from a file
 
   curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' \\
@@ -86,6 +83,12 @@ pub(crate) struct Serve {
     /// Most milliseconds between admission and answer [default: 60000]
     #[arg(long, value_name = "MS", value_parser = ranges::TIMEOUT_MS.parser::<u64>(), conflicts_with = "config")]
     timeout_ms: Option<u64>,
+    /// Where models run: thread, in this process, or process, each in its own [default: thread]
+    #[arg(long, conflicts_with = "config", hide_possible_values = true)]
+    isolation: Option<choices::Isolation>,
+    /// Most memory of each model's process, in MiB; needs --isolation process
+    #[arg(long, value_name = "MIB", value_parser = ranges::MEMORY_MIB.parser::<u64>(), requires = "isolation", conflicts_with = "config")]
+    memory_mib: Option<u64>,
     /// Largest request body in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = ranges::MAX_BODY_MIB.parser::<u64>())]
     max_body_mib: Option<u64>,
@@ -112,8 +115,6 @@ impl Serve {
         let listen = self.listen.as_deref().or(config.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
         let listen = addresses(listen)?;
         let flags = self.overrides.overrides()?;
-        let max_megapixels = self.max_megapixels.or(config.max_megapixels);
-        let limits = max_megapixels.map(DecodeLimits::of_megapixels).unwrap_or_default();
         let services = Arc::new(Services::default());
         // One thread carries tens of thousands of requests a second, far more than any model
         // answers; several would wake each other for every one of them.
@@ -125,13 +126,9 @@ impl Serve {
                 Some(Hosted::prepare(path, &config, flags, &root, services.clone())?)
             }
             None => {
-                let registry = Registry::new(None);
-                for (name, section) in names.iter().zip(&config.service) {
-                    let service =
-                        start(name, section, &flags, &registry, limits, services.events())
-                            .with_context(|| format!("cannot start service '{name}'"))?;
-                    services.add(service)?;
-                }
+                let isolated = self.isolation == Some(choices::Isolation::Process);
+                let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
+                runtime.block_on(bare::start(&config, &names, &flags, isolated, &services))?;
                 None
             }
         };
@@ -177,6 +174,7 @@ impl Serve {
             instances: self.instances,
             queue: self.queue,
             timeout_ms: self.timeout_ms,
+            memory_mib: self.memory_mib,
             ..ServiceConfig::default()
         };
         let service = self.model.iter().enumerate().map(section).collect();
@@ -209,51 +207,6 @@ pub(crate) fn addresses(listen: &str) -> Result<Vec<SocketAddr>> {
         .collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     Ok(addresses)
-}
-
-fn start(
-    name: &str,
-    section: &ServiceConfig,
-    flags: &[Override],
-    registry: &Registry,
-    limits: DecodeLimits,
-    events: &Events,
-) -> Result<Service> {
-    let started = Instant::now();
-    let overrides: Vec<_> = section.overrides().into_iter().chain(flags.iter().cloned()).collect();
-    let package = Package::open(&section.model, &overrides)?;
-    if let Err(incomplete) = package.pipeline() {
-        tracing::warn!(service = name, "takes raw tensors only: {incomplete}");
-    }
-    for note in &package.notes {
-        tracing::warn!(service = name, "{note}");
-    }
-    let defaults = LoadOptions::default();
-    let options = LoadOptions {
-        engine: section.engine.clone().unwrap_or(defaults.engine),
-        threads: section.threads.unwrap_or(defaults.threads),
-        limits,
-    };
-    let pipeline = Pipeline::load(package, registry, &options)?;
-    let info = pipeline.info();
-    let load_ms = started.elapsed().as_millis() as u64;
-    let model = format!("{}@{}", info.name, info.identity);
-    tracing::info!(
-        service = name,
-        model,
-        engine = info.engine,
-        task = info.task,
-        load_ms,
-        "loaded"
-    );
-    let defaults = Limits::default();
-    let limits = Limits {
-        queue: section.queue.unwrap_or(defaults.queue),
-        instances: section.instances.unwrap_or(defaults.instances),
-        timeout_ms: section.timeout_ms.unwrap_or(defaults.timeout_ms),
-        ..defaults
-    };
-    Ok(Service::start(name, Arc::new(pipeline), limits, events.clone())?)
 }
 
 async fn serve(

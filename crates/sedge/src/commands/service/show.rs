@@ -59,6 +59,7 @@ pub(super) fn status(service: &Value) -> String {
     say("process", &backend["pid"]);
     say("restarts", &backend["restarts"]);
     say("last error", &backend["last_error"]);
+    say("progress", &service["progress"]);
     say("update", &service["update_error"]);
     say("went back", &service["rolled_back"]);
     let bytes = |name: &str| memory[name].as_u64();

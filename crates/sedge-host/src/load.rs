@@ -62,6 +62,7 @@ async fn in_process(
         threads: spec.threads,
         lanes: spec.limits.instances,
         max_pixels: spec.max_pixels,
+        max_batch: spec.limits.max_batch,
         readable,
     };
     let launch = Launch {
@@ -87,7 +88,8 @@ async fn in_threads(
     path: &Path,
 ) -> Result<Loaded, HostError> {
     let limits = DecodeLimits { max_pixels: spec.max_pixels };
-    let options = LoadOptions { engine: spec.engine.clone(), threads: spec.threads, limits };
+    let (engine, threads, max_batch) = (spec.engine.clone(), spec.threads, spec.limits.max_batch);
+    let options = LoadOptions { engine, threads, limits, max_batch };
     let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
     let open = move || {
         Pipeline::open(&path, &overrides, &Registry::new(None), &options)

@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod batch;
+mod clock;
 mod desk;
 mod error;
 mod events;

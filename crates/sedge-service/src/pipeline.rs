@@ -5,10 +5,12 @@ use sedge_engine::{LoadError, Model, Registry, RunError, Session, TensorInfo};
 use sedge_package::{Incomplete, InputSpec, Origin, Package, PackageError};
 use sedge_tensor::{Quantization, Tensor};
 use sedge_vision::{
-    Answer, DecodeLimits, Decoder, ImageInput, Labels, Output, Picture, Prepared, decode, explain,
-    preprocess,
+    Answer, DecodeLimits, Decoder, ImageInput, Labels, Output, Picture, Placement, Prepared,
+    decode, explain, preprocess,
 };
 
+use crate::batch::Stacking;
+use crate::clock::Clock;
 use crate::explanation::decisive;
 use crate::{
     ExplainedSetting, Explanation, ModelInfo, OutputTensor, Payload, Prediction, Request, Response,
@@ -24,6 +26,8 @@ pub struct LoadOptions {
     pub threads: usize,
     /// Largest picture that is decoded.
     pub limits: DecodeLimits,
+    /// Rows that requests may fill in one run together, where the model allows it.
+    pub max_batch: usize,
 }
 
 impl Default for LoadOptions {
@@ -32,6 +36,7 @@ impl Default for LoadOptions {
             engine: "auto".into(),
             threads: sedge_engine::available_threads(),
             limits: DecodeLimits::default(),
+            max_batch: 1,
         }
     }
 }
@@ -57,6 +62,8 @@ pub struct Pipeline {
     limits: DecodeLimits,
     /// What decides about pictures and outputs, for explanations.
     settings: Vec<ExplainedSetting>,
+    /// How requests are computed together, where the model allows it.
+    stacking: Option<Stacking>,
 }
 
 #[derive(Debug)]
@@ -64,6 +71,23 @@ struct PicturePath {
     input: usize,
     spec: ImageInput,
     decoder: Decoder,
+}
+
+/// A request before its inference.
+pub(crate) struct Ready<'a> {
+    request: &'a Request,
+    /// A tensor for each of the model's inputs.
+    pub(crate) inputs: Vec<Tensor>,
+    picture: Option<ReadyPicture<'a>>,
+    clock: Clock,
+}
+
+struct ReadyPicture<'a> {
+    path: &'a PicturePath,
+    placement: Placement,
+    explanation: Option<Explanation>,
+    decode: u64,
+    preprocess: u64,
 }
 
 impl Pipeline {
@@ -87,6 +111,7 @@ impl Pipeline {
         let engine = registry.engine(&options.engine)?;
         let picture = package.pipeline().and_then(|path| picture_path(path, &package));
         let settings = package.effective_settings().unwrap_or_else(|_| package.settings.clone());
+        let separable = crate::batch::is_separable(&package.graph);
         // The engine takes the graph over, so that weights are not held twice.
         let graph = std::mem::take(&mut package.graph);
         let load = sedge_engine::LoadOptions { threads: options.threads };
@@ -106,7 +131,9 @@ impl Pipeline {
             labels: label_list(&package.labels, session.outputs()),
         };
         let (labels, limits, settings) = (package.labels, options.limits, decisive(&settings));
-        Ok(Self { info, session, picture, labels, limits, settings })
+        let stacking =
+            if separable { Stacking::of(session.as_ref(), options.max_batch) } else { None };
+        Ok(Self { info, session, picture, labels, limits, settings, stacking })
     }
 
     fn picture_path(&self) -> Result<&PicturePath, RunnerError> {
@@ -121,7 +148,7 @@ impl Pipeline {
         preprocess(picture, &path.spec).map_err(|error| RunnerError::Picture(error.to_string()))
     }
 
-    fn run_session(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunnerError> {
+    pub(crate) fn run_session(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunnerError> {
         self.session.run(inputs).map_err(|error| match error {
             RunError::Engine { .. } | RunError::Output(_) => RunnerError::Failed(error.to_string()),
             _ => RunnerError::Tensors(error.to_string()),
@@ -132,7 +159,22 @@ impl Pipeline {
         self.info.outputs.iter().map(|info| info.name.clone()).zip(tensors).collect()
     }
 
-    fn run_picture(&self, request: &Request, bytes: &[u8]) -> Result<Response, RunnerError> {
+    /// Does what comes before the inference.
+    pub(crate) fn ready<'a>(&'a self, request: &'a Request) -> Result<Ready<'a>, RunnerError> {
+        match &request.payload {
+            Payload::Picture(bytes) => self.ready_picture(request, bytes),
+            Payload::Tensors(tensors) => {
+                let inputs = self.in_order(tensors)?;
+                Ok(Ready { request, inputs, picture: None, clock: Clock::start() })
+            }
+        }
+    }
+
+    fn ready_picture<'a>(
+        &'a self,
+        request: &'a Request,
+        bytes: &[u8],
+    ) -> Result<Ready<'a>, RunnerError> {
         let path = self.picture_path()?;
         let mut clock = Clock::start();
         let picture = self.decode(bytes)?;
@@ -145,8 +187,34 @@ impl Pipeline {
         let Prepared { tensor, placement, .. } = self.prepare(&picture, path)?;
         drop(picture);
         let preprocess = clock.lap();
-        let outputs = self.run_session(std::slice::from_ref(&tensor))?;
-        let inference = clock.lap();
+        let picture = Some(ReadyPicture { path, placement, explanation, decode, preprocess });
+        Ok(Ready { request, inputs: vec![tensor], picture, clock })
+    }
+
+    /// Runs the model for one request.
+    pub(crate) fn complete(&self, ready: Ready<'_>) -> Result<Response, RunnerError> {
+        let begun = Instant::now();
+        let outputs = self.run_session(&ready.inputs)?;
+        self.finish(ready, outputs, begun.elapsed())
+    }
+
+    /// Does what comes after the inference, which took so long.
+    pub(crate) fn finish(
+        &self,
+        ready: Ready<'_>,
+        outputs: Vec<Tensor>,
+        took: Duration,
+    ) -> Result<Response, RunnerError> {
+        let Ready { request, inputs, picture, mut clock } = ready;
+        drop(inputs);
+        let inference = clock.count(took);
+        let Some(ReadyPicture { path, placement, explanation, decode, preprocess }) = picture
+        else {
+            let timings_us = Timings { inference, total: clock.total(), ..Timings::default() };
+            let outputs = self.named(outputs);
+            return Ok(Response { prediction: None, probabilities: None, outputs, timings_us });
+        };
+        clock.skip();
         let named = self.outputs(&outputs);
         let failed = |error: sedge_vision::DecoderError| RunnerError::Failed(error.to_string());
         let probabilities = match &path.decoder {
@@ -204,7 +272,8 @@ impl Pipeline {
         Ok(prediction)
     }
 
-    fn run_tensors(&self, tensors: &[(String, Tensor)]) -> Result<Response, RunnerError> {
+    /// Tensors by name in the order of the model's inputs.
+    fn in_order(&self, tensors: &[(String, Tensor)]) -> Result<Vec<Tensor>, RunnerError> {
         let known = |name: &String| self.info.inputs.iter().any(|info| info.name == *name);
         if let Some((name, _)) = tensors.iter().find(|(name, _)| !known(name)) {
             let names: Vec<_> = self.info.inputs.iter().map(|info| info.name.as_str()).collect();
@@ -219,12 +288,7 @@ impl Pipeline {
                 _ => Err(RunnerError::Tensors(format!("input '{}' is given twice", info.name))),
             }
         };
-        let inputs = self.info.inputs.iter().map(pick).collect::<Result<Vec<_>, _>>()?;
-        let mut clock = Clock::start();
-        let outputs = self.named(self.run_session(&inputs)?);
-        let inference = clock.lap();
-        let timings_us = Timings { inference, total: clock.total(), ..Timings::default() };
-        Ok(Response { prediction: None, probabilities: None, outputs, timings_us })
+        self.info.inputs.iter().map(pick).collect()
     }
 }
 
@@ -234,9 +298,13 @@ impl Runner for Pipeline {
     }
 
     fn run(&self, request: &Request) -> Result<Response, RunnerError> {
-        match &request.payload {
-            Payload::Picture(bytes) => self.run_picture(request, bytes),
-            Payload::Tensors(tensors) => self.run_tensors(tensors),
+        self.complete(self.ready(request)?)
+    }
+
+    fn run_batch(&self, requests: &[&Request]) -> Vec<Result<Response, RunnerError>> {
+        match &self.stacking {
+            Some(stacking) if requests.len() > 1 => stacking.run(self, requests),
+            _ => requests.iter().map(|request| self.run(request)).collect(),
         }
     }
 }
@@ -281,37 +349,4 @@ fn label_list(labels: &Labels, outputs: &[TensorInfo]) -> Vec<String> {
     let known = (0..widest.min(100_000)).rev().find(|&index| labels.get(index).is_some());
     let text = |index| labels.get(index).unwrap_or_default().to_owned();
     known.map_or_else(Vec::new, |last| (0..=last).map(text).collect())
-}
-
-/// Times consecutive stages in microseconds.
-struct Clock {
-    last: Instant,
-    total: Duration,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { last: Instant::now(), total: Duration::ZERO }
-    }
-
-    fn lap(&mut self) -> u64 {
-        let now = Instant::now();
-        let lap = now.duration_since(self.last);
-        self.last = now;
-        self.total += lap;
-        micros(lap)
-    }
-
-    /// Leaves what was done since the last lap out of all times.
-    fn skip(&mut self) {
-        self.last = Instant::now();
-    }
-
-    fn total(&self) -> u64 {
-        micros(self.total)
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -34,6 +34,8 @@ pub struct LoadSpec {
     pub lanes: usize,
     /// Largest picture that is decoded.
     pub max_pixels: u64,
+    /// Rows that requests may fill in one run together.
+    pub max_batch: usize,
     /// Files and directories that may be read besides the model and the system's libraries.
     pub readable: Vec<PathBuf>,
 }

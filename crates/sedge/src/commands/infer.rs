@@ -107,6 +107,7 @@ impl Infer {
             engine: self.engine.clone(),
             threads: self.threads.unwrap_or_else(sedge_engine::available_threads),
             limits: DecodeLimits::of_megapixels(self.max_megapixels),
+            ..LoadOptions::default()
         };
         let pipeline = Pipeline::load(package, &Registry::new(None), &options)?;
         let mut printer = Printer::new(self.format());

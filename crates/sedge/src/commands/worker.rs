@@ -16,6 +16,7 @@ fn load(spec: &LoadSpec) -> Result<Loaded, String> {
         engine: spec.engine.clone(),
         threads: spec.threads,
         limits: DecodeLimits { max_pixels: spec.max_pixels },
+        max_batch: spec.max_batch,
     };
     let pipeline = Pipeline::open(&spec.model, &spec.overrides, &Registry::new(None), &options);
     pipeline.map(|pipeline| Box::new(pipeline) as Loaded).map_err(|error| error.to_string())

@@ -73,7 +73,8 @@ fn in_threads(
         tracing::warn!(service = spec.name, "{note}");
     }
     let limits = DecodeLimits { max_pixels: spec.max_pixels };
-    let options = LoadOptions { engine: spec.engine.clone(), threads: spec.threads, limits };
+    let (engine, threads, max_batch) = (spec.engine.clone(), spec.threads, spec.limits.max_batch);
+    let options = LoadOptions { engine, threads, limits, max_batch };
     let pipeline = Arc::new(Pipeline::load(package, registry, &options)?);
     Ok(Version::of_threads(1, &spec.name, pipeline, service.desk())?)
 }

@@ -1,6 +1,6 @@
 //! `sedge serve --config`: services that are kept as a file says, and told what to do at a socket.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,6 +55,8 @@ impl Hosted {
             .mode(0o750)
             .create(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
+        // Whatever the service manager's mask is, the group may reach the socket.
+        let _ = std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o750));
         let listener = sedge_api::bind_local(&self.socket)
             .with_context(|| format!("cannot listen at {}", self.socket.display()))?;
         let manager: Arc<dyn Manager> = self.control.clone();

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import inference
+import isolation
 import machine
 import make_models
 import plots
@@ -16,7 +17,7 @@ import server
 from runners import SITE, Runners
 
 HERE = Path(__file__).parent
-PARTS = ["raw", "picture", "server", "memory"]
+PARTS = ["raw", "picture", "server", "isolation", "memory"]
 
 
 def arguments():
@@ -71,6 +72,9 @@ def measured(args):
     if "server" in parts:
         note("server: overhead")
         results["server"] = server.overhead(runners, http)
+    if "isolation" in parts:
+        note("isolation")
+        results["isolation"] = isolation.measure(wanted["isolation"], runners, http)
     if "memory" in parts:
         note("memory")
         results["footprint"] = server.footprint(runners)

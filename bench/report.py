@@ -14,6 +14,7 @@ def markdown(results, reading):
         "agreement": agreement(results.get("raw", [])),
         "picture": pictures(results.get("picture", [])),
         "server": server(results.get("server", [])),
+        "isolation": isolation(results.get("isolation", [])),
         "memory": memory(results),
         "noise": noise(results),
         "missing": missing(results),
@@ -131,6 +132,19 @@ def server(rows):
     lines = [[row["name"], str(row["connections"]), f"{row['p50_us']:.0f}", f"{row['p90_us']:.0f}",
               f"{row['p99_us']:.0f}", f"{row['per_s']:.0f}",
               ", ".join(f"{p50:.0f}" for p50 in row["rounds_p50_us"])] for row in rows]
+    return table(head, lines)
+
+
+def isolation(rows):
+    head = ["request", "thread p50 us", "process p50 us", "added us", "ratio", "thread p99 us",
+            "process p99 us"]
+    lines = []
+    for row in rows:
+        thread, process = row["thread"], row["process"]
+        lines.append([row["name"], *(f"{kind['p50_us']:.0f}" for kind in (thread, process)),
+                      f"{process['p50_us'] - thread['p50_us']:+.0f}",
+                      ratio(process["p50_us"], thread["p50_us"]),
+                      *(f"{kind['p99_us']:.0f}" for kind in (thread, process))])
     return table(head, lines)
 
 

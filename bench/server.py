@@ -72,12 +72,12 @@ def sedge(runners, models, *flags):
     return Server(command, port, {**os.environ, **runners.env})
 
 
-def wrk(port, script, path, connections, seconds):
+def wrk(port, script, path, connections, seconds, environment=None):
     """Latencies in microseconds as the client sees them, and answers per second."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / f"wrk/{script}.lua",
                f"http://127.0.0.1:{port}{path}"]
     ran = subprocess.run([str(part) for part in command], capture_output=True, text=True,
-                         cwd=HERE.parent)
+                         cwd=HERE.parent, env={**os.environ, **(environment or {})})
     found = RESULT.search(ran.stdout)
     if not found:
         raise RuntimeError(f"wrk failed: {ran.stderr or ran.stdout}")

@@ -1,9 +1,10 @@
 //! Messages over a Unix socket that keeps their bounds.
 //!
 //! A message is a head and data behind it, which begins at a multiple of 64 so that tensors in
-//! mapped ones are aligned. Up to 64 KiB it goes through the socket; a larger one lies in sealed memory whose
-//! descriptor goes through.
+//! mapped ones are aligned. Up to 64 KiB it goes through the socket. A larger one lies in sealed memory
+//! whose descriptor goes through, or, from the core to a worker, in memory that both keep.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,6 +16,7 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
+use crate::arena::{self, Arena, View};
 use crate::sealed;
 
 /// Alignment of data in a message.
@@ -28,6 +30,8 @@ const MOST_BYTES: u64 = 2 << 30;
 /// Descriptors that one message may carry: a lane each.
 pub(crate) const MOST_DESCRIPTORS: usize = 128;
 const PREAMBLE: usize = 16;
+/// Set in a message's length when it lies in the memory that is kept.
+const KEPT: u64 = 1 << 63;
 
 /// What came through.
 #[derive(Debug)]
@@ -43,7 +47,8 @@ pub(crate) struct Message {
 pub(crate) struct Parcel {
     preamble: [u8; PREAMBLE],
     inline: Vec<u8>,
-    sealed: Option<OwnedFd>,
+    /// Sealed memory with the message, or new memory to keep.
+    shared: Option<OwnedFd>,
 }
 
 /// Two ends of a channel. They close on exec; the first does not block.
@@ -61,6 +66,15 @@ fn data_at(head: usize) -> usize {
 
 /// Packs a head and the data behind it, whose parts follow each other without gaps.
 pub(crate) fn pack(head: &[u8], data: &[&[u8]]) -> io::Result<Parcel> {
+    pack_with(head, data, None)
+}
+
+/// The same with memory that is kept, which is free when the message before was answered.
+pub(crate) fn pack_with(
+    head: &[u8],
+    data: &[&[u8]],
+    kept: Option<&mut Option<Arena>>,
+) -> io::Result<Parcel> {
     let bytes: usize = data.iter().map(|part| part.len()).sum();
     let total = data_at(head.len()) + bytes;
     if head.len() as u64 > MOST_HEAD || total as u64 > MOST_BYTES {
@@ -72,14 +86,37 @@ pub(crate) fn pack(head: &[u8], data: &[&[u8]]) -> io::Result<Parcel> {
     let gap = [0; ALIGN];
     let gap = &gap[..data_at(head.len()) - head.len()];
     if total > MOST_INLINE {
-        let parts: Vec<&[u8]> = [head, gap].into_iter().chain(data.iter().copied()).collect();
-        return Ok(Parcel { preamble, inline: Vec::new(), sealed: Some(sealed::write(&parts)?) });
+        let parts = [head, gap].into_iter().chain(data.iter().copied());
+        let shared = match kept.filter(|_| total <= arena::MOST) {
+            Some(kept) => {
+                preamble[8..].copy_from_slice(&(total as u64 | KEPT).to_le_bytes());
+                keep(kept, total, parts)?
+            }
+            None => Some(sealed::write(&parts.collect::<Vec<_>>())?),
+        };
+        return Ok(Parcel { preamble, inline: Vec::new(), shared });
     }
     let mut inline = Vec::with_capacity(total);
     inline.extend_from_slice(head);
     inline.extend_from_slice(gap);
     data.iter().for_each(|part| inline.extend_from_slice(part));
-    Ok(Parcel { preamble, inline, sealed: None })
+    Ok(Parcel { preamble, inline, shared: None })
+}
+
+/// Writes to the memory that is kept; its descriptor when it is new.
+fn keep<'a>(
+    kept: &mut Option<Arena>,
+    total: usize,
+    parts: impl Iterator<Item = &'a [u8]>,
+) -> io::Result<Option<OwnedFd>> {
+    let enough = kept.take().filter(|arena| arena.capacity() >= total);
+    let is_new = enough.is_none();
+    let arena = kept.insert(match enough {
+        Some(arena) => arena,
+        None => Arena::of(total)?,
+    });
+    arena.write(parts);
+    is_new.then(|| arena.share()).transpose()
 }
 
 /// Sends a parcel, and descriptors with it that the other side gets copies of.
@@ -88,7 +125,7 @@ pub(crate) fn send(
     parcel: &Parcel,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let mut all: Vec<BorrowedFd<'_>> = parcel.sealed.iter().map(AsFd::as_fd).collect();
+    let mut all: Vec<BorrowedFd<'_>> = parcel.shared.iter().map(AsFd::as_fd).collect();
     all.extend(descriptors);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS + 1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -106,14 +143,34 @@ pub(crate) fn send(
     }
 }
 
+thread_local! {
+    /// Where messages arrive before their length is known.
+    static ARRIVAL: RefCell<Vec<u8>> = RefCell::new(vec![0; MOST_INLINE]);
+}
+
 /// Receives a message; `UnexpectedEof` when the other side is gone.
 pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Message> {
+    receive_with(socket, None)
+}
+
+/// The same from one whose memory is believed, which is `kept`.
+pub(crate) fn receive_with(
+    socket: BorrowedFd<'_>,
+    kept: Option<&mut Option<View>>,
+) -> io::Result<Message> {
+    ARRIVAL.with_borrow_mut(|arrival| receive_through(socket, kept, arrival))
+}
+
+fn receive_through(
+    socket: BorrowedFd<'_>,
+    kept: Option<&mut Option<View>>,
+    arrival: &mut [u8],
+) -> io::Result<Message> {
     let mut preamble = [0; PREAMBLE];
-    let mut inline = vec![0; MOST_INLINE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS + 1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        let mut parts = [IoSliceMut::new(&mut preamble), IoSliceMut::new(&mut inline)];
+        let mut parts = [IoSliceMut::new(&mut preamble), IoSliceMut::new(arrival)];
         match recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => {}
             received => break received?,
@@ -138,14 +195,21 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Message> {
         bytes.copy_from_slice(&preamble[at..at + 8]);
         u64::from_le_bytes(bytes)
     };
-    let (head, total) = (word(0), word(8));
+    let (head, total, is_kept) = (word(0), word(8) & !KEPT, word(8) & KEPT != 0);
     if total > MOST_BYTES || head > MOST_HEAD || head.next_multiple_of(ALIGN as u64) > total {
         return Err(invalid("a message has an impossible length"));
     }
     let (head, total) = (head as usize, total as usize);
-    inline.truncate(received.bytes - PREAMBLE);
-    let body: Bytes = if inline.len() == total {
-        inline.into()
+    let inline = &arrival[..received.bytes - PREAMBLE];
+    let body: Bytes = if is_kept {
+        let Some(kept) = kept else { return Err(invalid("a message lies where none may")) };
+        if !descriptors.is_empty() {
+            *kept = Some(View::of(&descriptors.remove(0))?);
+        }
+        let view = kept.as_ref().ok_or_else(|| invalid("a message lies in no memory"))?;
+        view.bytes(total)?
+    } else if inline.len() == total {
+        Bytes::copy_from_slice(inline)
     } else if inline.is_empty() && !descriptors.is_empty() {
         sealed::read(&descriptors.remove(0), total)?
     } else {
@@ -182,6 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn kept_memory_is_used_again_and_grows() {
+        let (ours, theirs) = pair().unwrap();
+        let (mut arena, mut view) = (None, None);
+        for (size, is_new) in
+            [(100_000, true), (110_000, false), (900_000, true), (70_000, false), (10, false)]
+        {
+            let data: Vec<u8> = (0..size).map(|byte| (byte % 251) as u8).collect();
+            let parcel = pack_with(b"head", &[&data], Some(&mut arena)).unwrap();
+            assert_eq!(parcel.shared.is_some(), is_new, "{size}");
+            send(ours.as_fd(), &parcel, &[]).unwrap();
+            let message = receive_with(theirs.as_fd(), Some(&mut view)).unwrap();
+            assert_eq!((&message.head[..], &message.data[..]), (&b"head"[..], &data[..]));
+            assert!((message.data.as_ptr() as usize).is_multiple_of(ALIGN) || size <= MOST_INLINE);
+            assert!(message.descriptors.is_empty());
+        }
+        // What is too large to keep is sealed as ever.
+        let large = vec![7; arena::MOST + 1];
+        let parcel = pack_with(b"head", &[&large], Some(&mut arena)).unwrap();
+        send(ours.as_fd(), &parcel, &[]).unwrap();
+        assert_eq!(receive_with(theirs.as_fd(), Some(&mut view)).unwrap().data, large);
+        // The core believes no worker.
+        let parcel = pack_with(b"head", &[&large[..100_000]], Some(&mut arena)).unwrap();
+        send(ours.as_fd(), &parcel, &[]).unwrap();
+        let error = receive(theirs.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
     fn nonsense_is_an_error() {
         let (ours, theirs) = pair().unwrap();
         let words = |head: u64, total: u64| [head.to_le_bytes(), total.to_le_bytes()].concat();
@@ -192,6 +284,7 @@ mod tests {
             words(0, u64::MAX),
             words(64, 64),
             words(0, 1 << 20),
+            words(0, 1 << 20 | KEPT),
         ] {
             rustix::net::send(&ours, &bytes, SendFlags::NOSIGNAL).unwrap();
             let error = receive(theirs.as_fd()).unwrap_err();

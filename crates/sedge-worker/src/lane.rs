@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use sedge_service::Request;
 use tokio::io::unix::AsyncFd;
 
+use crate::arena::Arena;
 use crate::channel::{self, Message, Parcel};
 use crate::message::{self, Answer};
 
@@ -15,14 +17,19 @@ const MOST_COPIED_HERE: usize = 1 << 20;
 
 /// One lane.
 #[derive(Debug)]
-pub(crate) struct Lane(AsyncFd<OwnedFd>);
+pub(crate) struct Lane {
+    socket: AsyncFd<OwnedFd>,
+    /// Where requests are written to; its worker has read one when it answers.
+    kept: Mutex<Option<Arena>>,
+}
 
 impl Lane {
     /// A lane over a socket that does not block. To be called within the runtime.
     #[allow(unsafe_code)]
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         // SAFETY: the descriptor is owned, always the same, and closed with the lane only.
-        Ok(Self(unsafe { AsyncFd::register(socket) }?))
+        let socket = unsafe { AsyncFd::register(socket) }?;
+        Ok(Self { socket, kept: Mutex::default() })
     }
 
     /// Sends what was packed.
@@ -37,9 +44,9 @@ impl Lane {
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         loop {
-            match channel::send(self.0.as_fd(), parcel, descriptors) {
+            match channel::send(self.socket.as_fd(), parcel, descriptors) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.0.writable().await?.clear_ready();
+                    self.socket.writable().await?.clear_ready();
                 }
                 sent => return sent,
             }
@@ -49,8 +56,8 @@ impl Lane {
     /// Waits for a message.
     pub(crate) async fn receive(&self) -> io::Result<Message> {
         loop {
-            let mut ready = self.0.readable().await?;
-            match channel::receive(self.0.as_fd()) {
+            let mut ready = self.socket.readable().await?;
+            match channel::receive(self.socket.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 received => return received,
             }
@@ -61,10 +68,11 @@ impl Lane {
     pub(crate) async fn ask(&self, requests: &[&Request]) -> io::Result<Vec<Answer>> {
         let bytes: usize = requests.iter().map(|request| size(request)).sum();
         let parcel = if bytes <= MOST_COPIED_HERE {
-            message::pack_requests(requests.iter().copied())?
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            message::pack_requests(requests.iter().copied(), Some(&mut kept))?
         } else {
             let requests: Vec<Request> = requests.iter().map(|&request| request.clone()).collect();
-            let pack = move || message::pack_requests(requests.iter());
+            let pack = move || message::pack_requests(requests.iter(), None);
             tokio::task::spawn_blocking(pack).await.map_err(io::Error::other)??
         };
         self.send(&parcel).await?;

@@ -9,6 +9,7 @@
 //! Requests cross by a Unix socket for each lane; what is larger than 64 KiB lies in sealed shared
 //! memory, written once and read in place. Read [`Launch`] first, then `message`, then [`Worker`].
 
+mod arena;
 mod back_off;
 mod channel;
 mod group;

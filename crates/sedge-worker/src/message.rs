@@ -15,6 +15,7 @@ use sedge_vision::Selection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::arena::Arena;
 use crate::channel::{self, ALIGN, Message, Parcel, invalid};
 
 /// What a worker is to load, and what it may see.
@@ -152,8 +153,11 @@ fn head(value: &impl Serialize) -> io::Result<Vec<u8>> {
     rmp_serde::to_vec_named(value).map_err(|error| invalid(&error.to_string()))
 }
 
-/// Packs requests that are to be answered in one run.
-pub(crate) fn pack_requests<'a>(requests: impl Iterator<Item = &'a Request>) -> io::Result<Parcel> {
+/// Packs requests that are to be answered in one run, into memory that is kept where they fit.
+pub(crate) fn pack_requests<'a>(
+    requests: impl Iterator<Item = &'a Request>,
+    kept: Option<&mut Option<Arena>>,
+) -> io::Result<Parcel> {
     let mut pile = Pile::default();
     let mut wire = |request: &'a Request| WireRequest {
         service: request.service.clone(),
@@ -168,7 +172,7 @@ pub(crate) fn pack_requests<'a>(requests: impl Iterator<Item = &'a Request>) -> 
         explain: request.explain,
     };
     let all: Vec<WireRequest> = requests.map(&mut wire).collect();
-    channel::pack(&head(&all)?, &pile.parts)
+    channel::pack_with(&head(&all)?, &pile.parts, kept)
 }
 
 /// Requests as they were packed; their bytes stay where they are.
@@ -287,7 +291,7 @@ mod tests {
         picture.image = Some("cat.jpg".into());
         picture.selection.top_k = Some(3);
         let asked = [picture, Request::tensors("cats", tensors.clone())];
-        let message = through(&pack_requests(asked.iter()).unwrap());
+        let message = through(&pack_requests(asked.iter(), None).unwrap());
         assert_eq!(unpack_requests(&message).unwrap(), asked);
 
         let prediction = Prediction { service: "cats".into(), ..Prediction::default() };

@@ -94,18 +94,18 @@ fn warm_up(runner: &dyn Runner) {
 
 /// Answers on one lane until the core is gone.
 fn answer(lane: &OwnedFd, runner: &dyn Runner, answered: &AtomicU64) {
-    while let Ok(message) = channel::receive(lane.as_fd()) {
+    let mut kept = None;
+    while let Ok(message) = channel::receive_with(lane.as_fd(), Some(&mut kept)) {
         let Ok(requests) = message::unpack_requests(&message) else { return };
         let all: Vec<&Request> = requests.iter().collect();
         let panicked = || vec![Err(RunnerError::Failed(PANIC.into())); all.len()];
         let answers: Vec<Answer> = catch_unwind(AssertUnwindSafe(|| runner.run_batch(&all)))
             .unwrap_or_else(|_| panicked());
-        // Pictures and tensors are handed back before the answer is waited for.
-        drop(message);
+        let parcel = message::pack_answers(&answers);
+        // The core writes the next request where this one lies as soon as it has the answer.
+        drop((answers, requests, message));
         answered.fetch_add(1, Ordering::Relaxed);
-        let sent = message::pack_answers(&answers)
-            .and_then(|parcel| channel::send(lane.as_fd(), &parcel, &[]));
-        if sent.is_err() {
+        if parcel.and_then(|parcel| channel::send(lane.as_fd(), &parcel, &[])).is_err() {
             return;
         }
     }

@@ -11,7 +11,7 @@ use sedge_service::{
     Guard, ModelInfo, Payload, Prediction, Request, Response, RunnerError, Timings,
 };
 use sedge_tensor::{DType, Tensor};
-use sedge_vision::Selection;
+use sedge_vision::{Class, Selection};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -80,9 +80,44 @@ struct WireRequest {
     explain: bool,
 }
 
+/// A classifier's classes, of which there may be thousands in every answer: in columns, they need no
+/// names of fields.
+#[derive(Serialize, Deserialize)]
+struct WireClasses {
+    index: Vec<usize>,
+    label: Vec<Option<String>>,
+    score: Vec<f32>,
+}
+
+impl WireClasses {
+    fn of(classes: Vec<Class>) -> Self {
+        let count = classes.len();
+        let (index, label, score) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut columns = Self { index, label, score };
+        for class in classes {
+            columns.index.push(class.index);
+            columns.label.push(class.label);
+            columns.score.push(class.score);
+        }
+        columns
+    }
+
+    fn rows(self) -> io::Result<Vec<Class>> {
+        let count = self.index.len();
+        if self.label.len() != count || self.score.len() != count {
+            return Err(invalid("columns of classes differ in length"));
+        }
+        let rows = self.index.into_iter().zip(self.label).zip(self.score);
+        Ok(rows.map(|((index, label), score)| Class { index, label, score }).collect())
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct WireResponse {
+    /// Without its classes.
     prediction: Option<Prediction>,
+    classes: Option<WireClasses>,
     probabilities: Option<Span>,
     outputs: Vec<WireTensor>,
     timings_us: Timings,
@@ -201,19 +236,28 @@ pub(crate) fn unpack_requests(message: &Message) -> io::Result<Vec<Request>> {
 /// What one request is answered with.
 pub(crate) type Answer = Result<Response, RunnerError>;
 
-/// Packs the answers to requests.
-pub(crate) fn pack_answers(answers: &[Answer]) -> io::Result<Parcel> {
+/// Packs the answers to requests; predictions are taken out of them.
+pub(crate) fn pack_answers(answers: &mut [Answer]) -> io::Result<Parcel> {
+    let predictions: Vec<(Option<Prediction>, Option<WireClasses>)> = answers
+        .iter_mut()
+        .map(|answer| {
+            let mut prediction = answer.as_mut().ok().and_then(|it| it.prediction.take());
+            let classes = prediction.as_mut().and_then(|it| it.classes.take());
+            (prediction, classes.map(WireClasses::of))
+        })
+        .collect();
     let scores: Vec<Option<Tensor>> = answers
         .iter()
         .map(|answer| answer.as_ref().ok()?.probabilities.clone().map(Tensor::vector))
         .collect();
     let mut pile = Pile::default();
     let mut wire = Vec::with_capacity(answers.len());
-    for (answer, scores) in answers.iter().zip(&scores) {
+    for ((answer, scores), (prediction, classes)) in answers.iter().zip(&scores).zip(predictions) {
         wire.push(match answer {
             Err(error) => Err(error.clone()),
             Ok(response) => Ok(WireResponse {
-                prediction: response.prediction.clone(),
+                prediction,
+                classes,
                 probabilities: scores.as_ref().map(|scores| pile.add(scores.bytes())),
                 outputs: response
                     .outputs
@@ -240,8 +284,12 @@ pub(crate) fn unpack_answers(message: &Message, count: usize) -> io::Result<Vec<
             let scores = scores.map_err(|error| invalid(&error.to_string()))?;
             Ok::<_, io::Error>(scores.to_f32().map(Cow::into_owned))
         };
+        let mut prediction = wire.prediction;
+        if let (Some(prediction), Some(classes)) = (&mut prediction, wire.classes) {
+            prediction.classes = Some(classes.rows()?);
+        }
         Ok(Response {
-            prediction: wire.prediction,
+            prediction,
             probabilities: wire.probabilities.map(scores).transpose()?.flatten(),
             outputs: wire
                 .outputs
@@ -294,7 +342,13 @@ mod tests {
         let message = through(&pack_requests(asked.iter(), None).unwrap());
         assert_eq!(unpack_requests(&message).unwrap(), asked);
 
-        let prediction = Prediction { service: "cats".into(), ..Prediction::default() };
+        let class = |index, label: Option<&str>| Class {
+            index,
+            label: label.map(str::to_owned),
+            score: 0.25,
+        };
+        let classes = Some(vec![class(7, Some("cat")), class(1000, None)]);
+        let prediction = Prediction { service: "cats".into(), classes, ..Prediction::default() };
         let answers = vec![
             Err(RunnerError::Overloaded { waiting: 3, retry_after_s: 1 }),
             Ok(Response {
@@ -304,7 +358,7 @@ mod tests {
                 timings_us: Timings { decode: 5, total: 9, ..Timings::default() },
             }),
         ];
-        let message = through(&pack_answers(&answers).unwrap());
+        let message = through(&pack_answers(&mut answers.clone()).unwrap());
         assert_eq!(unpack_answers(&message, 2).unwrap(), answers);
         assert!(unpack_answers(&message, 1).is_err());
         assert!(unpack_requests(&message).is_err());

@@ -99,9 +99,9 @@ fn answer(lane: &OwnedFd, runner: &dyn Runner, answered: &AtomicU64) {
         let Ok(requests) = message::unpack_requests(&message) else { return };
         let all: Vec<&Request> = requests.iter().collect();
         let panicked = || vec![Err(RunnerError::Failed(PANIC.into())); all.len()];
-        let answers: Vec<Answer> = catch_unwind(AssertUnwindSafe(|| runner.run_batch(&all)))
+        let mut answers: Vec<Answer> = catch_unwind(AssertUnwindSafe(|| runner.run_batch(&all)))
             .unwrap_or_else(|_| panicked());
-        let parcel = message::pack_answers(&answers);
+        let parcel = message::pack_answers(&mut answers);
         // The core writes the next request where this one lies as soon as it has the answer.
         drop((answers, requests, message));
         answered.fetch_add(1, Ordering::Relaxed);

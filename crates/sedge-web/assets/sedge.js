@@ -361,8 +361,9 @@ function refresh() {
 
 function fill(services) {
   const cards = [...document.querySelectorAll('[data-service]')];
-  const known = services.map((one) => one.name).join();
-  at('changed').hidden = cards.map((card) => card.dataset.service).join() === known;
+  const known = services.map((one) => `${one.name} ${one.model}`).join();
+  const shown = cards.map((card) => `${card.dataset.service} ${card.dataset.model}`).join();
+  at('changed').hidden = shown === known;
   for (const card of cards) {
     const status = services.find((one) => one.name === card.dataset.service);
     if (!status) continue;

@@ -23,7 +23,7 @@ Exit codes:
 
 /// Tell who signed a package, and whether it is as they signed it
 ///
-/// With --key, a signature by one of the keys is required; with --config, what [trust] says there.
+/// With --key, a signature by one of the keys is required; with --config, what its trust section says.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Verify {
@@ -32,7 +32,7 @@ pub(crate) struct Verify {
     /// Public keys (PEM) that are trusted, or ed25519:BASE64
     #[arg(long, value_name = "KEY", num_args = 1.., value_hint = ValueHint::FilePath, required_unless_present = "config")]
     key: Vec<String>,
-    /// Configuration file whose [trust] is taken
+    /// Configuration file whose trust section is taken
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "key")]
     config: Option<PathBuf>,
     /// How it is printed

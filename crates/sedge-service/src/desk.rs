@@ -157,6 +157,21 @@ impl Desk {
         Ok(())
     }
 
+    /// Admits again, at the front, what had its turn for nothing.
+    pub(crate) fn put_back(&self, members: Vec<Member>) {
+        let mut state = self.lock();
+        // A desk that only closes answers what it admitted.
+        if let Some(refusal) = state.refusal.clone().filter(|why| *why != RunnerError::Stopping) {
+            drop(state);
+            members.into_iter().for_each(|member| drop(member.reply.send(Err(refusal.clone()))));
+            return;
+        }
+        for member in members.into_iter().rev() {
+            let caller = member.request.caller.clone();
+            state.queue.push_front(caller.as_deref(), member);
+        }
+    }
+
     /// Takes a turn for who answers by itself, when nothing is before it.
     pub(crate) fn try_turn(self: &Arc<Self>) -> Option<HeldTurn> {
         let mut state = self.lock();

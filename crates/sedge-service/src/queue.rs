@@ -71,6 +71,16 @@ impl<T> FairQueue<T> {
         outcome
     }
 
+    /// Gives an item that was handed out its place back, before all others and beyond the bound.
+    pub(crate) fn push_front(&mut self, caller: Option<&str>, item: T) {
+        let line = self.line(caller).and_then(|index| self.lines.remove(index));
+        let mut line = line
+            .unwrap_or_else(|| Line { caller: caller.map(str::to_owned), items: VecDeque::new() });
+        line.items.push_front(item);
+        self.lines.push_front(line);
+        self.len += 1;
+    }
+
     /// The oldest item of the line whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let mut line = self.lines.pop_front()?;
@@ -133,6 +143,10 @@ mod tests {
         assert_eq!(queue.push(Some("b"), 6), Pushed::Full(6), "both have their share");
         assert_eq!(queue.push(Some("c"), 7), Pushed::Displaced(2));
         assert_eq!(queue.push(Some("d"), 8), Pushed::Full(8), "all have one place");
+        assert_eq!(queue.len(), 3);
+        queue.push_front(Some("e"), 9);
+        queue.push_front(Some("c"), 0);
+        assert_eq!((queue.len(), queue.pop(), queue.pop()), (5, Some(0), Some(9)), "put back");
         assert_eq!(queue.len(), 3);
         queue.retain(|&item| item != 5);
         assert_eq!(queue.drain().collect::<Vec<_>>(), [1, 7]);

@@ -73,6 +73,12 @@ impl Task {
         }
         drop(turn);
     }
+
+    /// Has the requests wait for another turn, before all others: nobody has begun to answer them.
+    pub fn put_back(self) {
+        let Self { members, turn, .. } = self;
+        turn.desk.put_back(members);
+    }
 }
 
 /// The right to compute. It keeps what computes alive, so that a version that was replaced goes

@@ -27,8 +27,9 @@ const MOST_INLINE: usize = 64 << 10;
 const MOST_HEAD: u64 = 64 << 20;
 /// More than any request body, and any answer that a device has memory for.
 const MOST_BYTES: u64 = 2 << 30;
-/// Descriptors that one message may carry: a lane each.
-pub(crate) const MOST_DESCRIPTORS: usize = 128;
+/// Descriptors that one message may carry, a lane each: the kernel's limit (SCM_MAX_FD, 253) less
+/// that of the message itself.
+pub(crate) const MOST_DESCRIPTORS: usize = 252;
 const PREAMBLE: usize = 16;
 /// Set in a message's length when it lies in the memory that is kept.
 const KEPT: u64 = 1 << 63;

@@ -35,10 +35,32 @@ pub fn clear_away() {
     let Ok(entries) = fs::read_dir(&place.directory) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            // Groups with processes in them cannot be removed.
-            let _ = fs::remove_dir(entry.path());
+            // Those of another core are in use and stay.
+            remove(&entry.path(), 250, || is_ending(&entry.path()));
         }
     }
+}
+
+/// Removes a group, which its processes may leave a moment after they have ended, while `is_empty`
+/// says that it is as good as empty.
+fn remove(directory: &Path, tries: usize, is_empty: impl Fn() -> bool) {
+    for _ in 0..tries {
+        if fs::remove_dir(directory).is_ok() || !directory.exists() || !is_empty() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// Whether every process of a group was ended, as all are whose core was, and is only not gone yet.
+fn is_ending(directory: &Path) -> bool {
+    let pids = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    pids.lines().all(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map_or("X", |(_, rest)| rest);
+        // Another namespace's are called 0 here.
+        pid != "0" && state.starts_with(['Z', 'X'])
+    })
 }
 
 const PREFIX: &str = "sedge-worker-";
@@ -164,13 +186,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What was in it has ended, which the kernel may notice a moment later.
-        for _ in 0..10 {
-            if fs::remove_dir(&self.directory).is_ok() || !self.directory.exists() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
+        remove(&self.directory, 10, || true);
     }
 }
 

@@ -94,7 +94,13 @@ impl Life {
         let mut process = Process { child, control, watch };
         match process.load(launch).await {
             Ok((ready, lanes)) => {
-                let info = ready.info.map_err(StartError::Refused)?;
+                let info = match ready.info {
+                    Ok(info) => info,
+                    Err(refusal) => {
+                        process.leave().await;
+                        return Err(StartError::Refused(refusal));
+                    }
+                };
                 let life = Self {
                     pid,
                     born: Instant::now(),
@@ -148,8 +154,14 @@ impl Life {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Tells those who wait in [`Self::over`] why it has ended. By then nothing is to be given to
+    /// this process any more: who is told makes room for the next.
+    pub(crate) fn tell_over(&self, error: RunnerError) {
+        self.over.send_replace(Some(error));
+    }
+
     /// Looks after the process until it has ended, by itself or because it has to; says why. True
-    /// when that was asked for.
+    /// when that was asked for. [`Self::tell_over`] is to follow.
     pub(crate) async fn until_over(
         &self,
         mut process: Process,
@@ -173,7 +185,6 @@ impl Life {
                 }
                 () = &mut no_longer_needed => {
                     process.leave().await;
-                    self.over.send_replace(Some(RunnerError::Stopping));
                     return (RunnerError::Stopping, true);
                 }
             }
@@ -182,7 +193,6 @@ impl Life {
         let asked = verdict == Some(Verdict::Restart);
         let error = process.error(&status, verdict.as_ref(), logs.last_of(self.pid));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = process.watch.figures();
-        self.over.send_replace(Some(error.clone()));
         (error, asked)
     }
 }
@@ -190,7 +200,7 @@ impl Life {
 impl Process {
     async fn load(&mut self, launch: &Launch) -> io::Result<(Ready, Vec<Lane>)> {
         let pairs: Vec<(OwnedFd, OwnedFd)> =
-            (0..launch.load.lanes.max(1)).map(|_| channel::pair()).collect::<io::Result<_>>()?;
+            (0..launch.load.lanes).map(|_| channel::pair()).collect::<io::Result<_>>()?;
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let theirs_borrowed: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
         let parcel = message::pack_plain(&launch.load)?;
@@ -221,9 +231,12 @@ impl Process {
     async fn failed(mut self, error: io::Error, launch: &Launch, logs: &Logs) -> StartError {
         let pid = self.child.id().unwrap_or(0);
         if error.kind() == io::ErrorKind::TimedOut {
+            let _ = self.child.kill().await;
             return StartError::Late { seconds: launch.load_timeout.as_secs() };
         }
-        let _ = tokio::time::timeout(LEAVE, self.child.wait()).await;
+        if tokio::time::timeout(LEAVE, self.child.wait()).await.is_err() {
+            let _ = self.child.start_kill();
+        }
         let status = self.child.wait().await;
         let verdict = self.watch.look().then_some(Verdict::Memory);
         StartError::Ended(self.error(&status, verdict.as_ref(), logs.last_of(pid)).to_string())

@@ -1,5 +1,6 @@
 use std::ffi::OsString;
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +13,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::back_off::BackOff;
+use crate::channel::MOST_DESCRIPTORS;
 use crate::lane::Lane;
 use crate::life::{Born, Life, Process};
 use crate::logs::{LogLine, Logs};
-use crate::message::LoadSpec;
+use crate::message::{Answer, LoadSpec};
 
 /// How a worker's process is started and held.
 #[derive(Clone, Debug)]
@@ -59,8 +61,8 @@ pub struct Worker {
     info: ModelInfo,
     shared: Arc<Shared>,
     runtime: Handle,
-    /// Dropped with the worker: nobody needs its process any more.
-    _needed: watch::Sender<()>,
+    /// False, or dropped with the worker: nobody needs its process any more.
+    needed: watch::Sender<bool>,
 }
 
 struct Shared {
@@ -89,17 +91,24 @@ impl Worker {
     ///
     /// # Errors
     /// When the process or the model cannot be had; it is not tried again.
-    pub async fn start(launch: Launch, desk: Arc<Desk>) -> Result<Arc<Self>, StartError> {
+    pub async fn start(mut launch: Launch, desk: Arc<Desk>) -> Result<Arc<Self>, StartError> {
+        launch.load.lanes = launch.load.lanes.clamp(1, MOST_DESCRIPTORS);
         let logs = Arc::new(Logs::default());
         let Born { life, info, process } = Life::begin(&launch, &logs).await?;
         let now = Mutex::new(Now { life: Some(life.clone()), ..Now::default() });
         let (restarts, reset) = (AtomicU64::default(), Notify::new());
         let shared = Arc::new(Shared { launch, desk, logs, now, restarts, reset });
-        let (needed, until) = watch::channel(());
+        let (needed, until) = watch::channel(true);
         let keeper = shared.clone();
         tokio::spawn(async move { keeper.keep(life, process, until).await });
-        shared.desk.open(shared.launch.load.lanes.max(1));
-        Ok(Arc::new(Self { info, shared, runtime: Handle::current(), _needed: needed }))
+        shared.desk.open(shared.launch.load.lanes);
+        Ok(Arc::new(Self { info, shared, runtime: Handle::current(), needed }))
+    }
+
+    /// Ends its process and waits for that, at most for some seconds; it answers nothing more.
+    pub async fn end(&self) {
+        self.needed.send_replace(false);
+        self.needed.closed().await;
     }
 
     /// The last lines that its processes wrote.
@@ -114,12 +123,13 @@ impl Shared {
     }
 
     /// Looks after one process after the other until none is needed.
-    async fn keep(&self, mut life: Arc<Life>, mut process: Process, needed: watch::Receiver<()>) {
+    async fn keep(&self, mut life: Arc<Life>, mut process: Process, needed: watch::Receiver<bool>) {
         let mut back_off = BackOff::new(self.launch.most_ends);
         loop {
             let (error, asked) = life.until_over(process, &self.logs, closed(&needed)).await;
-            if needed.has_changed().is_err() {
+            if needed.has_changed().is_err() || !*needed.borrow() {
                 self.now().life = None;
+                life.tell_over(error);
                 return;
             }
             self.desk.shut();
@@ -128,6 +138,7 @@ impl Shared {
                 false => back_off.ended(life.born, life.answers.load(Ordering::Relaxed)),
             };
             self.ended(&life, &error, pause);
+            life.tell_over(error);
             (life, process) = tokio::select! {
                 () = closed(&needed) => return,
                 again = self.again(pause, &mut back_off) => again,
@@ -135,7 +146,7 @@ impl Shared {
             self.now().life = Some(life.clone());
             self.restarts.fetch_add(1, Ordering::Relaxed);
             self.now().phase = Phase::Ready;
-            self.desk.open(self.launch.load.lanes.max(1));
+            self.desk.open(self.launch.load.lanes);
         }
     }
 
@@ -202,8 +213,7 @@ impl Shared {
     async fn answer(&self, task: Task) {
         let life = self.now().life.clone();
         let Some((life, lane)) = life.and_then(|life| life.lane().map(|lane| (life, lane))) else {
-            let error = "the service's process ended before it had the request".to_owned();
-            return task.fail(&RunnerError::Crashed(error));
+            return task.put_back();
         };
         life.running.fetch_add(1, Ordering::Relaxed);
         let result = self.ask(&life, &lane, &task).await;
@@ -214,16 +224,18 @@ impl Shared {
                 life.give_back(lane);
                 task.finish(answers);
             }
-            Err(error) => task.fail(&error),
+            Err(Some(error)) => task.fail(&error),
+            Err(None) => task.put_back(),
         }
     }
 
+    /// Has the process answer; else why it does not, or `None` when it never had the request.
     async fn ask(
         &self,
         life: &Life,
         lane: &Lane,
         task: &Task,
-    ) -> Result<Vec<Result<sedge_service::Response, RunnerError>>, RunnerError> {
+    ) -> Result<Vec<Answer>, Option<RunnerError>> {
         let requests: Vec<&Request> = task.requests().collect();
         let begun = Instant::now();
         let patience = task.deadline().saturating_duration_since(begun) + self.launch.grace;
@@ -232,21 +244,26 @@ impl Shared {
             // The process's end, or its nonsense, which ends it as well.
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 life.end_for_restart();
-                return Err(RunnerError::Crashed(format!(
-                    "the service's process answered {error}"
-                )));
+                life.over().await;
+                let error = format!("the service's process answered {error}");
+                return Err(Some(RunnerError::Crashed(error)));
+            }
+            // Nobody was there any more to take it, or it lay unread when the other end was closed:
+            // the kernel tells that from the end of one who had read it.
+            Ok(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                life.over().await;
+                return Err(None);
             }
             Ok(Err(_)) => {}
             Err(_) => life.end_hung(patience.as_millis() as u64),
         }
-        Err(life.over().await)
+        Err(Some(life.over().await))
     }
 }
 
-/// Ends when the worker is dropped.
-async fn closed(needed: &watch::Receiver<()>) {
-    let mut needed = needed.clone();
-    while needed.changed().await.is_ok() {}
+/// Ends when the worker is dropped or told to end.
+async fn closed(needed: &watch::Receiver<bool>) {
+    let _ = needed.clone().wait_for(|needed| !needed).await;
 }
 
 impl Backend for Worker {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sedge_deploy::Store;
-use sedge_service::{Service, Services, ServicesError};
+use sedge_service::{Service, ServiceState, Services, ServicesError};
 use sedge_worker::LogLine;
 use serde::Serialize;
 
@@ -96,6 +96,8 @@ impl Host {
             let known = self.keepers().get(&name).cloned();
             match (change, known) {
                 (Change::Change, Some(keeper)) => keeper.change(spec),
+                // Who sleeps looks at his source when he wakes.
+                (Change::Keep, Some(keeper)) if keeper.service.state() == ServiceState::Asleep => {}
                 (Change::Keep, Some(keeper)) => {
                     tokio::spawn(async move { keeper.update(false).await });
                 }
@@ -169,7 +171,7 @@ impl Host {
     /// # Errors
     /// Whatever stands against the update; what answered goes on answering.
     pub async fn update(&self, name: &str, force: bool) -> Result<Update, HostError> {
-        self.keeper(name)?.update(force).await
+        self.whole(name, move |keeper| async move { keeper.update(force).await }).await
     }
 
     /// Goes back to the version before.
@@ -177,7 +179,8 @@ impl Host {
     /// # Errors
     /// When there is none, or it cannot be loaded; what answered goes on answering.
     pub async fn roll_back(&self, name: &str) -> Result<Update, HostError> {
-        self.keeper(name)?.roll_back("it was asked for").await
+        let reason = "it was asked for";
+        self.whole(name, move |keeper| async move { keeper.roll_back(reason).await }).await
     }
 
     /// Loads what answers once more and switches to it.
@@ -185,7 +188,7 @@ impl Host {
     /// # Errors
     /// When it cannot be loaded; what answered goes on answering.
     pub async fn restart(&self, name: &str) -> Result<Update, HostError> {
-        self.keeper(name)?.restart().await
+        self.whole(name, |keeper| async move { keeper.restart().await }).await
     }
 
     /// Tries a service again that was given up.
@@ -193,7 +196,7 @@ impl Host {
     /// # Errors
     /// When it still cannot be started.
     pub async fn reset(&self, name: &str) -> Result<Update, HostError> {
-        self.keeper(name)?.reset().await
+        self.whole(name, |keeper| async move { keeper.reset().await }).await
     }
 
     /// The last lines that a service's processes wrote.
@@ -220,6 +223,19 @@ impl Host {
             ends.spawn(async move { keeper.end().await });
         }
         ends.join_all().await;
+    }
+
+    /// Does something with a service to its end, whether or not who asked waits for it: a change
+    /// that stops in its middle would leave one version in the history and another one answering.
+    async fn whole<F>(
+        &self,
+        name: &str,
+        act: impl FnOnce(Arc<Keeper>) -> F,
+    ) -> Result<Update, HostError>
+    where
+        F: Future<Output = Result<Update, HostError>> + Send + 'static,
+    {
+        tokio::spawn(act(self.keeper(name)?)).await?
     }
 
     fn names(&self) -> Vec<String> {

@@ -110,7 +110,11 @@ impl Keeper {
             self.service.begin_start();
             self.spawn(Self::bring_up);
         }
-        if let Some(every) = spec.update_every {
+        self.look_for_updates();
+    }
+
+    fn look_for_updates(self: &Arc<Self>) {
+        if let Some(every) = self.spec().update_every {
             self.spawn(move |keeper| async move {
                 loop {
                     tokio::time::sleep(every).await;
@@ -138,7 +142,6 @@ impl Keeper {
         self.end_tasks();
         self.service.set_limits(spec.limits);
         *locked(&self.spec) = spec;
-        let keeper = self.clone();
         if self.service.serving().is_none() {
             self.begin();
             return;
@@ -148,14 +151,17 @@ impl Keeper {
                 keeper.tell_failed(&error);
             }
         });
-        drop(keeper);
+        self.look_for_updates();
     }
 
     /// Stops keeping the service, which takes no more requests.
     pub(crate) async fn end(&self) {
         self.end_tasks();
         self.service.stop().await;
-        locked(&self.worker).take();
+        let worker = locked(&self.worker).take();
+        if let Some(worker) = worker {
+            worker.end().await;
+        }
     }
 
     fn end_tasks(&self) {
@@ -171,8 +177,13 @@ impl Keeper {
         }
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.update(false).await {
-            if self.service.serving().is_none() && self.load_current().await.is_ok_and(|is| is) {
-                tracing::warn!(service = self.service.name(), "answering with what was installed");
+            if self.service.serving().is_none() {
+                let service = self.service.name();
+                match self.load_current().await {
+                    Ok(true) => tracing::warn!(service, "answering with what was installed"),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(service, "nor what was installed: {error}"),
+                }
             }
             self.service.fail_start(error.to_string());
             if !error.may_pass(remote) {
@@ -196,7 +207,7 @@ impl Keeper {
 
     async fn update_locked(self: &Arc<Self>, force: bool) -> Result<Update, HostError> {
         match self.install(force).await? {
-            Installed::Unchanged(_) if self.service.serving().is_some() => Ok(Update::Unchanged),
+            Installed::Unchanged(version) if self.serves(version.number) => Ok(Update::Unchanged),
             Installed::Unchanged(version) => {
                 let path = self.store.path(&version);
                 let (loaded, golden_cases) = self.prepared(version.number, path).await?;
@@ -252,19 +263,21 @@ impl Keeper {
         let number = tokio::task::spawn_blocking(commit).await??.number;
         let before = self.switch(loaded);
         self.collect();
-        if let (Some(before), Some(watch), Some(new)) =
-            (before, self.spec().watch, self.service.serving())
-        {
+        if let (Some(before), Some(watch)) = (before, self.spec().watch) {
             let p50 = before.statistics().requests().quantile_us(0.5);
             self.spawn(move |keeper| async move {
-                if let Some(reason) = watch::worse(new, p50, watch).await
-                    && let Err(error) = keeper.roll_back(&reason).await
+                if let Some(reason) = watch::worse(&keeper.service, number, p50, watch).await
+                    && let Err(error) = keeper.take_back(number, &reason).await
                 {
                     tracing::error!(service = keeper.service.name(), "cannot go back: {error}");
                 }
             });
         }
         Ok(Update::Switched { number, golden_cases })
+    }
+
+    fn serves(&self, number: u64) -> bool {
+        self.service.serving().is_some_and(|version| version.number() == number)
     }
 
     /// Loads the version that the store has as the current one; false when there is none.
@@ -306,6 +319,19 @@ impl Keeper {
     /// Goes back to the version before, which is loaded and proved beside what answers.
     pub(crate) async fn roll_back(self: &Arc<Self>, reason: &str) -> Result<Update, HostError> {
         let _one = self.changing.lock().await;
+        self.roll_back_locked(reason).await
+    }
+
+    /// Goes back from a version, unless another one has taken its place meanwhile.
+    async fn take_back(self: &Arc<Self>, number: u64, reason: &str) -> Result<Update, HostError> {
+        let _one = self.changing.lock().await;
+        match self.serves(number) {
+            true => self.roll_back_locked(reason).await,
+            false => Ok(Update::Unchanged),
+        }
+    }
+
+    async fn roll_back_locked(self: &Arc<Self>, reason: &str) -> Result<Update, HostError> {
         let name = self.service.name();
         let history = self.history().await?;
         let previous = history.previous().filter(|version| version.kept).cloned();
@@ -328,7 +354,8 @@ impl Keeper {
         Ok((loaded, cases))
     }
 
-    /// Puts a version in the place of the one that answers, which is left to finish.
+    /// Puts a version in the place of the one that answers, which goes when the last request that
+    /// holds it is answered: closing it would refuse those that chose it a moment ago.
     fn switch(self: &Arc<Self>, loaded: Loaded) -> Option<Arc<Version>> {
         let Loaded { version, worker } = loaded;
         let info = version.info();
@@ -340,11 +367,7 @@ impl Keeper {
             "switched"
         );
         *locked(&self.worker) = worker;
-        let before = self.service.switch(version);
-        if let Some(before) = before.clone() {
-            tokio::spawn(async move { before.drain().await });
-        }
-        before
+        self.service.switch(version)
     }
 
     /// Lets go of old versions, later.
@@ -370,11 +393,14 @@ impl Keeper {
 
     /// Has the process begin anew; the version stays.
     pub(crate) async fn restart(self: &Arc<Self>) -> Result<Update, HostError> {
-        if self.service.serving().is_none() {
-            self.service.begin_start();
-        }
-        let restarted = self.load_current().await?;
-        if restarted { Ok(Update::Unchanged) } else { self.update(true).await }
+        self.service.begin_start();
+        let restarted = match self.load_current().await {
+            Ok(true) => Ok(Update::Unchanged),
+            Ok(false) => self.update(true).await,
+            Err(error) => Err(error),
+        };
+        // Nobody is to wait for what does not come.
+        restarted.inspect_err(|error| self.service.fail_start(error.to_string()))
     }
 
     /// Forgets crashes: a service that was given up is tried again.

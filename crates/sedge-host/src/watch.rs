@@ -1,9 +1,8 @@
 //! Whether a new version does worse than the one before it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use sedge_service::{Outcome, Phase, Version};
+use sedge_service::{Outcome, Phase, Service, Version};
 use tokio::time::Instant;
 
 use crate::Watch;
@@ -13,9 +12,11 @@ const FEW: u64 = 20;
 /// Looks during a window, at least.
 const LOOKS: u32 = 100;
 
-/// Watches a version for its window; why it is worse, or `None` when it is not.
+/// Watches a version for its window, as long as it is the one that answers; why it is worse, or
+/// `None` when it is not.
 pub(crate) async fn worse(
-    version: Arc<Version>,
+    service: &Service,
+    number: u64,
     before_p50_us: Option<u64>,
     watch: Watch,
 ) -> Option<String> {
@@ -23,6 +24,8 @@ pub(crate) async fn worse(
     let pause = (watch.window / LOOKS).clamp(Duration::from_millis(10), Duration::from_secs(1));
     while Instant::now() < end {
         tokio::time::sleep(pause).await;
+        // Asked for anew each time: a version that was replaced is not to be kept by this.
+        let version = service.serving().filter(|version| version.number() == number)?;
         if let Some(reason) = judge(&version, before_p50_us, watch) {
             return Some(reason);
         }

@@ -107,10 +107,11 @@ impl Service {
         Ok(service)
     }
 
-    /// Leaves the service asleep; its first request calls `wake` once, which is to return at once
-    /// and to bring a version.
+    /// Leaves a service without a version asleep; its first request calls `wake`, which is to
+    /// return at once and to bring a version. The first `wake` that is given stays.
     pub fn sleep_until_asked(&self, wake: impl Fn() + Send + Sync + 'static) {
-        if self.wake.set(Box::new(wake)).is_ok() {
+        let _ = self.wake.set(Box::new(wake));
+        if !matches!(&*self.read(), Serving::Version(_) | Serving::Stopping(_)) {
             self.serve(Serving::Asleep);
         }
     }

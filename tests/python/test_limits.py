@@ -204,7 +204,10 @@ def test_threads_follow_the_affinity_of_the_process():
     os.sched_setaffinity(0, {min(allowed)})
     try:
         with serving(["mobilenet-v1-0-25-128-quant"]) as server:
-            tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
+            core = Path(f"/proc/{server.process.pid}/task/{server.process.pid}")
+            # With --isolation process the model is in a process of its own.
+            pids = [server.process.pid, *(core / "children").read_text().split()]
+            tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
             names = [(task / "comm").read_text().strip() for task in tasks]
     finally:
         os.sched_setaffinity(0, allowed)

@@ -87,11 +87,15 @@ def test_the_process_is_described(server):
     assert abs(value(samples, "process_start_time_seconds") - time.time()) < 60
 
 
-def test_every_documented_metric_is_there_with_its_kind(server):
+def test_every_documented_metric_is_there_with_its_kind():
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (ROOT / "docs/metrics.md").read_text(), re.M)
     assert len(rows) > 20
-    scrape(server)
-    _, families = scrape(server)
+    # Memory is told of processes, and its limit where there is one.
+    with serving([SERVICE], "--isolation", "process", "--memory-mib", 200) as server:
+        scrape(server)
+        samples, families = scrape(server)
+    assert value(samples, "sedge_service_memory_limit_bytes", service=SERVICE) == 200 << 20
+    assert 4e6 < value(samples, "sedge_service_memory_bytes", service=SERVICE) < 100e6
     # The parser leaves `_total` out of the names of counters.
     told = {(name.removesuffix("_total"), kind) for name, kind in rows}
     assert told == {(family.name, family.type) for family in families.values()}

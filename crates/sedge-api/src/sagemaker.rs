@@ -92,9 +92,14 @@ async fn invoke(
     if let Some(trace) = trace {
         trace.mark(&mut request);
     }
-    if let Form::Prediction { explain, top_k } = form {
-        request.explain = explain;
-        request.selection.top_k = top_k;
+    match form {
+        Form::Prediction { explain, top_k } => {
+            request.explain = explain;
+            request.selection.top_k = top_k;
+        }
+        // The dialect's list of scores comes apart from the classes, of which events want the best.
+        Form::Dialect if classifies(&service) => request.selection.top_k = Some(MOST_TOLD),
+        Form::Dialect => {}
     }
     let inference_id = parts.headers.get(INFERENCE_ID).and_then(|value| value.to_str().ok());
     request.image = inference_id.map(str::to_owned);
@@ -110,6 +115,13 @@ async fn invoke(
         (VARIANT, HeaderValue::from_static("AllTraffic")),
     ];
     Ok((headers, content).into_response())
+}
+
+/// Classes that listeners are told of, when the caller wants scores.
+const MOST_TOLD: usize = 20;
+
+fn classifies(service: &Service) -> bool {
+    service.serving().is_some_and(|version| version.info().task == "image-classification")
 }
 
 /// What can be found wrong before the body is read.

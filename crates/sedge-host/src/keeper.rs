@@ -23,6 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub enum Update {
     /// The source has what runs.
     Unchanged,
+    /// What ran was begun anew.
+    Restarted,
     /// Another version answers now.
     Switched {
         /// Its number.
@@ -395,7 +397,7 @@ impl Keeper {
     pub(crate) async fn restart(self: &Arc<Self>) -> Result<Update, HostError> {
         self.service.begin_start();
         let restarted = match self.load_current().await {
-            Ok(true) => Ok(Update::Unchanged),
+            Ok(true) => Ok(Update::Restarted),
             Ok(false) => self.update(true).await,
             Err(error) => Err(error),
         };
@@ -408,7 +410,7 @@ impl Keeper {
         match self.service.serving() {
             Some(version) if !version.is_ready() => {
                 version.reset();
-                Ok(Update::Unchanged)
+                Ok(Update::Restarted)
             }
             Some(_) => Ok(Update::Unchanged),
             None => self.restart().await,

@@ -101,6 +101,7 @@ impl Life {
                         return Err(StartError::Refused(refusal));
                     }
                 };
+                process.watch.look();
                 let life = Self {
                     pid,
                     born: Instant::now(),

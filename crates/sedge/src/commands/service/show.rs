@@ -168,7 +168,7 @@ pub(super) fn changes(answer: &Value) -> String {
 
 pub(super) fn update(name: &str, answer: &Value) -> String {
     match &answer["update"]["switched"] {
-        Value::Null => format!("{name}: unchanged\n"),
+        Value::Null => format!("{name}: {}\n", text(&answer["update"])),
         switched => {
             let proofs = switched["golden_cases"].as_u64().unwrap_or(0);
             let proved = match proofs {

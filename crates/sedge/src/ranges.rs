@@ -22,7 +22,7 @@ pub(crate) const MAX_BODY_MIB: Range = Range { key: "max_body_mib", least: 1, mo
 /// Four bytes for each pixel still have addresses on 32 bits.
 pub(crate) const MAX_MEGAPIXELS: Range = Range { key: "max_megapixels", least: 1, most: 1000 };
 /// The smallest program takes ten.
-pub(crate) const MEMORY_MIB: Range = Range { key: "memory_mib", least: 16, most: 1 << 20 };
+pub(crate) const MEMORY_MIB: Range = Range { key: "memory_mib", least: 16, most: 1 << 24 };
 /// Classes or objects of one answer.
 pub(crate) const TOP_K: Range = Range { key: "top_k", least: 1, most: 1_000_000 };
 

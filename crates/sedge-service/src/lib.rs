@@ -47,5 +47,6 @@ pub use runner::{ModelInfo, Runner};
 pub use service::{Service, ServiceState};
 pub use services::{Services, ServicesError};
 pub use statistics::{BUCKET_BOUNDS_US, Histogram, Outcome, Stage, Statistics};
-pub use task::Task;
+pub use task::{Answer, Task};
+pub use threads::run_contained;
 pub use version::Version;

@@ -8,7 +8,7 @@ use crate::desk::Desk;
 use crate::{Request, Response, RunnerError};
 
 /// What a request is answered with.
-pub(crate) type Answer = Result<Response, RunnerError>;
+pub type Answer = Result<Response, RunnerError>;
 
 /// A request that was admitted.
 pub(crate) struct Member {

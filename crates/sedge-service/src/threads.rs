@@ -33,7 +33,7 @@ impl Threads {
             thread.spawn(move || {
                 while let Some(task) = given.next() {
                     let requests: Vec<_> = task.requests().collect();
-                    let answers = run(runner.as_ref(), &requests);
+                    let answers = run_contained(runner.as_ref(), &requests);
                     task.finish(answers);
                 }
             })?;
@@ -53,7 +53,7 @@ impl Backend for Threads {
     }
 
     fn answer_here(&self, request: &Request) -> Option<Answer> {
-        run(self.runner.as_ref(), &[request]).pop()
+        run_contained(self.runner.as_ref(), &[request]).pop()
     }
 
     fn status(&self) -> BackendStatus {
@@ -79,7 +79,7 @@ impl Given {
 }
 
 /// Answers requests with a runner that may panic.
-pub(crate) fn run(runner: &dyn Runner, requests: &[&Request]) -> Vec<Answer> {
+pub fn run_contained(runner: &dyn Runner, requests: &[&Request]) -> Vec<Answer> {
     catch_unwind(AssertUnwindSafe(|| runner.run_batch(requests))).unwrap_or_else(|_| {
         let error = RunnerError::Failed("the request made the pipeline panic".into());
         vec![Err(error); requests.len()]

@@ -4,12 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use sedge_service::Request;
+use sedge_service::{Answer, Request};
 use tokio::io::unix::AsyncFd;
 
 use crate::arena::Arena;
 use crate::channel::{self, Message, Parcel};
-use crate::message::{self, Answer};
+use crate::message;
 
 /// Requests whose data is larger are copied on a thread of their own: the one that serves sockets
 /// has others to serve.

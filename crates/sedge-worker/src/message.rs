@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use sedge_package::Origin;
 use sedge_service::{
-    Guard, ModelInfo, Payload, Prediction, Request, Response, RunnerError, Timings,
+    Answer, Guard, ModelInfo, Payload, Prediction, Request, Response, RunnerError, Timings,
 };
 use sedge_tensor::{DType, Tensor};
 use sedge_vision::{Class, Selection};
@@ -233,9 +233,6 @@ pub(crate) fn unpack_requests(message: &Message) -> io::Result<Vec<Request>> {
     all.into_iter().map(request).collect()
 }
 
-/// What one request is answered with.
-pub(crate) type Answer = Result<Response, RunnerError>;
-
 /// Packs the answers to requests; predictions are taken out of them.
 pub(crate) fn pack_answers(answers: &mut [Answer]) -> io::Result<Parcel> {
     let predictions: Vec<(Option<Prediction>, Option<WireClasses>)> = answers
@@ -299,22 +296,11 @@ pub(crate) fn unpack_answers(message: &Message, count: usize) -> io::Result<Vec<
             timings_us: wire.timings_us,
         })
     };
-    all.into_iter().map(|answer| answer.map(response).transpose_io()).collect()
-}
-
-/// `Result<io::Result<T>, E>` turned inside out.
-trait TransposeIo<T, E> {
-    fn transpose_io(self) -> io::Result<Result<T, E>>;
-}
-
-impl<T, E> TransposeIo<T, E> for Result<io::Result<T>, E> {
-    fn transpose_io(self) -> io::Result<Result<T, E>> {
-        match self {
-            Ok(Ok(value)) => Ok(Ok(value)),
-            Ok(Err(error)) => Err(error),
-            Err(error) => Ok(Err(error)),
-        }
-    }
+    let answer = |wire: Result<_, _>| match wire {
+        Ok(wire) => response(wire).map(Ok),
+        Err(error) => Ok(Err(error)),
+    };
+    all.into_iter().map(answer).collect()
 }
 
 #[cfg(test)]

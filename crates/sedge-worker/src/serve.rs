@@ -9,12 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sedge_service::{Guard, ModelInfo, Request, Runner, RunnerError};
-
-use sedge_graph::Dim;
+use sedge_service::{Guard, ModelInfo, Request, Runner, run_contained};
 
 use crate::channel;
-use crate::message::{self, Answer, LoadSpec, Ready};
+use crate::message::{self, LoadSpec, Ready};
 use crate::sandbox;
 
 /// Time without requests after which memory is handed back.
@@ -78,17 +76,11 @@ fn tell(
 
 /// What libraries open on their first run they cannot open any more afterwards.
 fn warm_up(runner: &dyn Runner) {
-    let zeros = |info: &sedge_engine::TensorInfo| {
-        let shape: Option<Vec<usize>> = info.shape.iter().map(Dim::fixed).collect();
-        let shape = shape.filter(|_| info.ranked)?;
-        let bytes = sedge_tensor::element_count(&shape)?.checked_mul(info.dtype.size()?)?;
-        let zeros = bytes::Bytes::from(vec![0; bytes]);
-        let tensor = sedge_tensor::Tensor::from_bytes(info.dtype, shape, zeros).ok()?;
-        Some((info.name.clone(), tensor))
-    };
+    let zeros =
+        |info: &sedge_engine::TensorInfo| info.zeros().map(|tensor| (info.name.clone(), tensor));
     if let Some(inputs) = runner.info().inputs.iter().map(zeros).collect() {
         let request = Request::tensors("warm-up", inputs);
-        let _ = catch_unwind(AssertUnwindSafe(|| runner.run(&request)));
+        run_contained(runner, &[&request]);
     }
 }
 
@@ -98,9 +90,7 @@ fn answer(lane: &OwnedFd, runner: &dyn Runner, answered: &AtomicU64) {
     while let Ok(message) = channel::receive_with(lane.as_fd(), Some(&mut kept)) {
         let Ok(requests) = message::unpack_requests(&message) else { return };
         let all: Vec<&Request> = requests.iter().collect();
-        let panicked = || vec![Err(RunnerError::Failed(PANIC.into())); all.len()];
-        let mut answers: Vec<Answer> = catch_unwind(AssertUnwindSafe(|| runner.run_batch(&all)))
-            .unwrap_or_else(|_| panicked());
+        let mut answers = run_contained(runner, &all);
         let parcel = message::pack_answers(&mut answers);
         // The core writes the next request where this one lies as soon as it has the answer.
         drop((answers, requests, message));
@@ -110,8 +100,6 @@ fn answer(lane: &OwnedFd, runner: &dyn Runner, answered: &AtomicU64) {
         }
     }
 }
-
-const PANIC: &str = "the request made the pipeline panic";
 
 /// Waits until the core is gone, and has memory handed back when no requests come.
 fn wait_for_end(control: BorrowedFd<'_>, answered: &AtomicU64, idle: fn()) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sedge_service::{
-    Backend, BackendStatus, Desk, Memory, ModelInfo, Phase, Request, RunnerError, Task,
+    Answer, Backend, BackendStatus, Desk, Memory, ModelInfo, Phase, Request, RunnerError, Task,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -17,7 +17,7 @@ use crate::channel::MOST_DESCRIPTORS;
 use crate::lane::Lane;
 use crate::life::{Born, Life, Process};
 use crate::logs::{LogLine, Logs};
-use crate::message::{Answer, LoadSpec};
+use crate::message::LoadSpec;
 
 /// How a worker's process is started and held.
 #[derive(Clone, Debug)]

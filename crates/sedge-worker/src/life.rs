@@ -192,6 +192,7 @@ impl Life {
         };
         let verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asked = verdict == Some(Verdict::Restart);
+        process.watch.process_ended();
         let error = process.error(&status, verdict.as_ref(), logs.last_of(self.pid));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = process.watch.figures();
         (error, asked)
@@ -239,6 +240,7 @@ impl Process {
             let _ = self.child.start_kill();
         }
         let status = self.child.wait().await;
+        self.watch.process_ended();
         let verdict = self.watch.look().then_some(Verdict::Memory);
         StartError::Ended(self.error(&status, verdict.as_ref(), logs.last_of(pid)).to_string())
     }

@@ -20,6 +20,8 @@ pub(crate) struct Watch {
     group: Option<Group>,
     resident: u64,
     peak: u64,
+    /// Set when the process has ended.
+    was_exceeded: bool,
 }
 
 impl Watch {
@@ -28,7 +30,7 @@ impl Watch {
         // The kernel's last resort is to end a worker rather than the core.
         let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
         let group = limit.and_then(|limit| Group::of(pid, limit));
-        Self { pid, limit, group, resident: 0, peak: 0 }
+        Self { pid, limit, group, resident: 0, peak: 0, was_exceeded: false }
     }
 
     /// Reads what it takes; true when that is more than it may.
@@ -53,9 +55,17 @@ impl Watch {
         if busy && self.limit.is_some() && self.group.is_none() { BUSY } else { IDLE }
     }
 
+    /// Asks the kernel once, when the process has ended, whether that was for its memory.
+    pub(crate) fn process_ended(&mut self) {
+        let Some(group) = self.group.as_ref().filter(|group| group.was_exceeded()) else { return };
+        self.was_exceeded = true;
+        // What the kernel refused to give was never resident.
+        self.peak = self.peak.max(group.peak().unwrap_or(0));
+    }
+
     /// Whether the process, which has ended, was ended by the kernel for its memory.
     pub(crate) fn was_exceeded(&self) -> bool {
-        self.group.as_ref().is_some_and(Group::was_exceeded)
+        self.was_exceeded
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {
@@ -63,14 +73,11 @@ impl Watch {
     }
 
     pub(crate) fn figures(&self) -> Memory {
-        // What the kernel refused to give was never resident.
-        let refused = self.was_exceeded().then(|| self.group.as_ref().and_then(Group::peak));
         let enforced_by = match (self.limit, &self.group) {
             (None, _) => None,
             (Some(_), Some(_)) => Some("cgroup".to_owned()),
             (Some(_), None) => Some("watchdog".to_owned()),
         };
-        let peak = self.peak.max(refused.flatten().unwrap_or(0));
-        Memory { limit: self.limit, enforced_by, resident: self.resident, peak }
+        Memory { limit: self.limit, enforced_by, resident: self.resident, peak: self.peak }
     }
 }

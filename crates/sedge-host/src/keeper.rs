@@ -149,9 +149,7 @@ impl Keeper {
             return;
         }
         self.spawn(|keeper| async move {
-            if let Err(error) = keeper.reload().await {
-                keeper.tell_failed(&error);
-            }
+            let _ = keeper.deploy(false, true).await;
         });
         self.look_for_updates();
     }
@@ -198,8 +196,14 @@ impl Keeper {
 
     /// Looks at the source; installs, loads, proves and switches to what is new there.
     pub(crate) async fn update(self: &Arc<Self>, force: bool) -> Result<Update, HostError> {
+        self.deploy(force, false).await
+    }
+
+    /// The same, and with `anew` loads what answers once more, beside it, also when nothing is new
+    /// there: its settings may be others.
+    async fn deploy(self: &Arc<Self>, force: bool, anew: bool) -> Result<Update, HostError> {
         let _one = self.changing.lock().await;
-        let result = self.update_locked(force).await;
+        let result = self.deploy_locked(force, anew).await;
         self.telling.updated(result.as_ref().err());
         if let Err(error) = &result {
             self.tell_failed(error);
@@ -207,12 +211,13 @@ impl Keeper {
         result
     }
 
-    async fn update_locked(self: &Arc<Self>, force: bool) -> Result<Update, HostError> {
+    async fn deploy_locked(self: &Arc<Self>, force: bool, anew: bool) -> Result<Update, HostError> {
         match self.install(force).await? {
-            Installed::Unchanged(version) if self.serves(version.number) => Ok(Update::Unchanged),
+            Installed::Unchanged(version) if !anew && self.serves(version.number) => {
+                Ok(Update::Unchanged)
+            }
             Installed::Unchanged(version) => {
-                let path = self.store.path(&version);
-                let (loaded, golden_cases) = self.prepared(version.number, path).await?;
+                let (loaded, golden_cases) = self.prepared_again(&version).await?;
                 self.switch(loaded);
                 Ok(Update::Switched { number: version.number, golden_cases })
             }
@@ -237,14 +242,6 @@ impl Keeper {
             installed
         };
         Ok(tokio::task::spawn_blocking(install).await??)
-    }
-
-    /// That what was installed may be used today.
-    fn trust(&self, version: &sedge_deploy::Version) -> Result<(), HostError> {
-        match (self.options.trusted)(&version.vouched_by) {
-            true => Ok(()),
-            false => Err(HostError::Untrusted(version.number)),
-        }
     }
 
     async fn try_candidate(self: &Arc<Self>, candidate: Candidate) -> Result<Update, HostError> {
@@ -286,31 +283,9 @@ impl Keeper {
     async fn load_current(self: &Arc<Self>) -> Result<bool, HostError> {
         let _one = self.changing.lock().await;
         let Some(version) = self.history().await?.current().cloned() else { return Ok(false) };
-        self.trust(&version)?;
-        let path = self.store.path(&version);
-        let (loaded, _) = self.prepared(version.number, path).await?;
+        let (loaded, _) = self.prepared_again(&version).await?;
         self.switch(loaded);
         Ok(true)
-    }
-
-    /// Loads what answers once more, beside it, as after a change of its settings.
-    async fn reload(self: &Arc<Self>) -> Result<Update, HostError> {
-        let result = self.try_reload().await;
-        self.telling.updated(result.as_ref().err());
-        result
-    }
-
-    async fn try_reload(self: &Arc<Self>) -> Result<Update, HostError> {
-        {
-            let _one = self.changing.lock().await;
-            if let Installed::Candidate(candidate) = self.install(false).await? {
-                return self.try_candidate(candidate).await;
-            }
-        }
-        match self.load_current().await? {
-            true => Ok(Update::Unchanged),
-            false => self.update(false).await,
-        }
     }
 
     async fn history(&self) -> Result<sedge_deploy::History, HostError> {
@@ -338,9 +313,7 @@ impl Keeper {
         let history = self.history().await?;
         let previous = history.previous().filter(|version| version.kept).cloned();
         let previous = previous.ok_or_else(|| HostError::NoPrevious(name.to_owned()))?;
-        self.trust(&previous)?;
-        let path = self.store.path(&previous);
-        let (loaded, golden_cases) = self.prepared(previous.number, path).await?;
+        let (loaded, golden_cases) = self.prepared_again(&previous).await?;
         let (store, service, why) = (self.store.clone(), name.to_owned(), reason.to_owned());
         let number = tokio::task::spawn_blocking(move || store.roll_back(&service, &why)).await??;
         tracing::warn!(service = name, version = number.number, "went back: {reason}");
@@ -349,11 +322,23 @@ impl Keeper {
         Ok(Update::Switched { number: number.number, golden_cases })
     }
 
+    /// Loads a version and has it prove itself; with how many golden cases.
     async fn prepared(&self, number: u64, path: PathBuf) -> Result<(Loaded, usize), HostError> {
         let spec = self.spec();
         let loaded = load(&self.service, &spec, &self.options, number, &path).await?;
         let cases = prove(&loaded.version, &spec, &path).await?;
         Ok((loaded, cases))
+    }
+
+    /// The same with a version of the store, if it may be used today.
+    async fn prepared_again(
+        &self,
+        version: &sedge_deploy::Version,
+    ) -> Result<(Loaded, usize), HostError> {
+        match (self.options.trusted)(&version.vouched_by) {
+            true => self.prepared(version.number, self.store.path(version)).await,
+            false => Err(HostError::Untrusted(version.number)),
+        }
     }
 
     /// Puts a version in the place of the one that answers, which goes when the last request that

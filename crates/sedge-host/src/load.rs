@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sedge_engine::Registry;
-use sedge_service::{LoadOptions, Pipeline, Service, Version};
-use sedge_vision::DecodeLimits;
+use sedge_service::{Pipeline, Service, Version};
 use sedge_worker::{Launch, LoadSpec, Worker};
 
 use crate::{HostError, HostOptions, Isolation, ServiceSpec};
@@ -87,9 +86,7 @@ async fn in_threads(
     number: u64,
     path: &Path,
 ) -> Result<Loaded, HostError> {
-    let limits = DecodeLimits { max_pixels: spec.max_pixels };
-    let (engine, threads, max_batch) = (spec.engine.clone(), spec.threads, spec.limits.max_batch);
-    let options = LoadOptions { engine, threads, limits, max_batch };
+    let options = spec.load_options();
     let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
     let open = move || {
         Pipeline::open(&path, &overrides, &Registry::new(None), &options)

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sedge_deploy::InstallRequest;
 use sedge_package::Package;
-use sedge_service::Limits;
+use sedge_service::{Limits, LoadOptions};
+use sedge_vision::DecodeLimits;
 
 /// What a service is to be.
 #[derive(Clone, Debug)]
@@ -37,6 +38,18 @@ pub struct ServiceSpec {
     pub watch: Option<Watch>,
     /// Everything that was said about it: a service is changed when this is.
     pub revision: String,
+}
+
+impl ServiceSpec {
+    /// How its model is loaded into a process.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            engine: self.engine.clone(),
+            threads: self.threads,
+            limits: DecodeLimits { max_pixels: self.max_pixels },
+            max_batch: self.limits.max_batch,
+        }
+    }
 }
 
 /// What a failure of a model ends.

@@ -36,15 +36,6 @@ pub(crate) const DECODERS: [&str; 7] = [
 ];
 pub(crate) const ACTIVATIONS: [&str; 3] = ["none", "softmax", "sigmoid"];
 
-/// Where a model runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Isolation {
-    /// In this process.
-    Thread,
-    /// In a process of its own.
-    Process,
-}
-
 #[cfg(test)]
 mod tests {
     use sedge_package::Task;

@@ -10,7 +10,7 @@ use sedge_api::{Action, ManageError, Managed, Manager};
 use sedge_deploy::{InstallRequest, Keys, Remote, Source, Store};
 use sedge_engine::Registry;
 use sedge_host::{Host, HostError, HostOptions, Isolation, ServiceSpec, Watch};
-use sedge_package::{service_name, validate_service_name};
+use sedge_package::validate_service_name;
 use sedge_service::{Limits, LoadOptions, Services};
 use sedge_vision::DecodeLimits;
 use serde_json::{Value, json};
@@ -44,10 +44,7 @@ fn spec(
     flags: &Flags,
     remote: &Remote,
 ) -> Result<ServiceSpec> {
-    let name = match &section.name {
-        Some(name) => name.clone(),
-        None => service_name(&section.model),
-    };
+    let name = section.name();
     validate_service_name(&name)?;
     let source = source(section).with_context(|| format!("service '{name}'"))?;
     let mut request = InstallRequest::new(source);

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::choices;
-use crate::config::{Config, ServiceConfig};
+use crate::config::{Config, Isolation, ServiceConfig};
 use crate::logging::{self, LogFormat};
 use crate::overrides::OverrideFlags;
 use crate::ranges;
@@ -85,7 +85,7 @@ pub(crate) struct Serve {
     timeout_ms: Option<u64>,
     /// Where models run: thread, in this process, or process, each in its own [default: thread]
     #[arg(long, conflicts_with = "config", hide_possible_values = true)]
-    isolation: Option<choices::Isolation>,
+    isolation: Option<Isolation>,
     /// Most memory of each model's process, in MiB; needs --isolation process
     #[arg(long, value_name = "MIB", value_parser = ranges::MEMORY_MIB.parser::<u64>(), requires = "isolation", conflicts_with = "config")]
     memory_mib: Option<u64>,
@@ -111,7 +111,7 @@ impl Serve {
         let config = self.config()?;
         crate::memory::keep();
         // What can be found wrong at once is, before models are loaded, which may take long.
-        let names = names(&config.service)?;
+        check_names(&config.service)?;
         let listen = self.listen.as_deref().or(config.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
         let listen = addresses(listen)?;
         let flags = self.overrides.overrides()?;
@@ -126,9 +126,8 @@ impl Serve {
                 Some(Hosted::prepare(path, &config, flags, &root, services.clone())?)
             }
             None => {
-                let isolated = self.isolation == Some(choices::Isolation::Process);
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
-                runtime.block_on(bare::start(&config, &names, &flags, isolated, &services))?;
+                runtime.block_on(bare::start(&config, &flags, &services))?;
                 None
             }
         };
@@ -175,6 +174,7 @@ impl Serve {
             queue: self.queue,
             timeout_ms: self.timeout_ms,
             memory_mib: self.memory_mib,
+            isolation: self.isolation.unwrap_or(Isolation::Thread),
             ..ServiceConfig::default()
         };
         let service = self.model.iter().enumerate().map(section).collect();
@@ -182,18 +182,16 @@ impl Serve {
     }
 }
 
-/// The services' names in the order of their sections: every one fits, none is there twice.
-fn names(sections: &[ServiceConfig]) -> Result<Vec<String>> {
+/// That every service's name fits, and none is there twice.
+fn check_names(sections: &[ServiceConfig]) -> Result<()> {
     let mut taken = BTreeSet::new();
-    let name = |section: &ServiceConfig| {
-        let name = section.name();
+    for name in sections.iter().map(ServiceConfig::name) {
         validate_service_name(&name)?;
         if !taken.insert(name.clone()) {
             bail!(ServicesError::Duplicate(name));
         }
-        Ok(name)
-    };
-    sections.iter().map(name).collect()
+    }
+    Ok(())
 }
 
 /// The addresses that `ADDRESS:PORT` means, IPv4 first: `localhost` is mostly both, and what is

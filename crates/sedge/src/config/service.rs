@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use sedge_package::{Origin, service_name};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -85,7 +86,7 @@ impl Default for ServiceConfig {
 }
 
 /// What a failure of a model ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Isolation {
     /// A process of its own.

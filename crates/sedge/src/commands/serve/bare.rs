@@ -6,36 +6,29 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use sedge_engine::Registry;
-use sedge_host::{HostOptions, ServiceSpec};
+use sedge_host::{HostOptions, Isolation, ServiceSpec};
 use sedge_package::Package;
-use sedge_service::{LoadOptions, ModelInfo, Pipeline, Service, Services, Version};
-use sedge_vision::DecodeLimits;
+use sedge_service::{ModelInfo, Pipeline, Service, Services, Version};
 
 use crate::config::Config;
 use crate::hosting::{self, Flags};
 
 /// Starts a service for each model, in a process of its own where that is asked for.
-pub(super) async fn start(
-    config: &Config,
-    names: &[String],
-    flags: &Flags,
-    isolated: bool,
-    services: &Services,
-) -> Result<()> {
+pub(super) async fn start(config: &Config, flags: &Flags, services: &Services) -> Result<()> {
     let options = hosting::options(config)?;
-    if isolated {
+    let specs = hosting::specs(config, flags)?;
+    if specs.iter().any(|spec| spec.isolation == Isolation::Process) {
         let _ = sedge_worker::prepare();
         sedge_worker::clear_away();
     }
     let registry = Registry::new(None);
-    let sections = names.iter().zip(&config.service).zip(hosting::specs(config, flags)?);
-    for ((name, section), mut spec) in sections {
-        spec.name.clone_from(name);
+    for (section, spec) in config.service.iter().zip(specs) {
+        let name = &spec.name;
         let started = Instant::now();
         let service = Service::new(name, spec.limits, services.events().clone())?;
-        let version = match isolated {
-            true => in_process(&service, &spec, &options, &section.model).await,
-            false => in_threads(&service, &spec, &section.model, &registry),
+        let version = match spec.isolation {
+            Isolation::Process => in_process(&service, &spec, &options, &section.model).await,
+            Isolation::Thread => in_threads(&service, &spec, &section.model, &registry),
         };
         let version = version.with_context(|| format!("cannot start service '{name}'"))?;
         tell(name, version.info(), started);
@@ -72,10 +65,7 @@ fn in_threads(
     for note in &package.notes {
         tracing::warn!(service = spec.name, "{note}");
     }
-    let limits = DecodeLimits { max_pixels: spec.max_pixels };
-    let (engine, threads, max_batch) = (spec.engine.clone(), spec.threads, spec.limits.max_batch);
-    let options = LoadOptions { engine, threads, limits, max_batch };
-    let pipeline = Arc::new(Pipeline::load(package, registry, &options)?);
+    let pipeline = Arc::new(Pipeline::load(package, registry, &spec.load_options())?);
     Ok(Version::of_threads(1, &spec.name, pipeline, service.desk())?)
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn digest(path: &Path) -> Result<(u64, String), PackageError> {
 }
 
 /// Bytes in lowercase hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

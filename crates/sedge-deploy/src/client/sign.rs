@@ -4,12 +4,12 @@
 //! which is S3's rule and the same for `/`, the only path of the services beside it.
 
 use ring::hmac::{self, HMAC_SHA256};
+use sedge_package::hex;
 use sha2::{Digest, Sha256};
 
 use super::Request;
 use crate::Keys;
 use crate::clock::Utc;
-use crate::store::disk::hex;
 
 /// What a signature is good for.
 #[derive(Clone, Copy, Debug)]

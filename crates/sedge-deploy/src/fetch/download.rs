@@ -28,7 +28,7 @@ pub(super) fn download(
     staging: &Path,
     hooks: &Hooks<'_>,
 ) -> Result<Fetched, DeployError> {
-    let name = disk::hex(&Sha256::digest(request.source.to_string()))[..32].to_owned();
+    let name = sedge_package::hex(&Sha256::digest(request.source.to_string()))[..32].to_owned();
     let _alone = store.claim(&name, || wait(std::time::Duration::from_millis(50), hooks))?;
     let mut part = Part::open(&store.incoming(), &name)?;
     let mut failures = 0;

@@ -167,7 +167,7 @@ fn fingerprint(path: &Path, beside: &[PathBuf]) -> Result<(String, u64), DeployE
         lines.push(line(file, &file.metadata().map_err(io_error("read", file))?));
     }
     lines.sort();
-    Ok((disk::hex(&Sha256::digest(lines.concat())), bytes))
+    Ok((sedge_package::hex(&Sha256::digest(lines.concat())), bytes))
 }
 
 /// The files below a directory, as many as a package may have.

@@ -106,7 +106,7 @@ impl Part {
     pub(super) fn finish(self, target: &Path) -> Result<String, DeployError> {
         std::fs::rename(&self.path, target).map_err(io_error("write", target))?;
         disk::remove(&self.note)?;
-        Ok(disk::hex(&self.hasher.finalize()))
+        Ok(sedge_package::hex(&self.hasher.finalize()))
     }
 
     /// Removes what is of no use to any later download.

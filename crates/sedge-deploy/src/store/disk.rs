@@ -98,7 +98,7 @@ pub(crate) fn sha256(path: &Path) -> Result<String, DeployError> {
         let mut file = File::open(path)?;
         let mut hasher = Sha256::new();
         feed(&mut file, &mut hasher)?;
-        io::Result::Ok(hex(&hasher.finalize()))
+        io::Result::Ok(sedge_package::hex(&hasher.finalize()))
     };
     read().map_err(io_error("read", path))
 }
@@ -116,11 +116,6 @@ pub(crate) fn feed(file: &mut File, hasher: &mut Sha256) -> io::Result<u64> {
             }
         }
     }
-}
-
-/// Bytes as lowercase hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! engine; loads and runs it where that is certain to be little work.
 
 use sedge_engine::{Engine, LoadOptions, Native, TensorInfo};
-use sedge_graph::{Attribute, Dim, Graph, Statistics, onnx, passes, shapes, statistics};
+use sedge_graph::{Attribute, Graph, Statistics, onnx, passes, shapes, statistics};
 use sedge_package::{Package, manifest_template};
 use sedge_tensor::{DType, Tensor};
 
@@ -98,14 +98,8 @@ fn load(graph: Graph) {
         Ok(session) => session,
         Err(error) => return drop(error.to_string()),
     };
-    let inputs: Option<Vec<Tensor>> = session.inputs().iter().map(zeros).collect();
+    let inputs: Option<Vec<Tensor>> = session.inputs().iter().map(TensorInfo::zeros).collect();
     if let Some(inputs) = inputs {
         drop(session.run(&inputs).map_err(|error| error.to_string()));
     }
-}
-
-fn zeros(info: &TensorInfo) -> Option<Tensor> {
-    let shape: Vec<usize> = info.shape.iter().map(Dim::fixed).collect::<Option<_>>()?;
-    let bytes = sedge_tensor::element_count(&shape)?.checked_mul(info.dtype.size()?)?;
-    Tensor::from_bytes(info.dtype, shape, vec![0; bytes].into()).ok()
 }

@@ -95,6 +95,14 @@ impl TensorInfo {
         (infos(&graph.inputs), infos(&graph.outputs))
     }
 
+    /// A tensor of zeros that can be fed to this input; `None` where its shape varies.
+    pub fn zeros(&self) -> Option<Tensor> {
+        let shape: Option<Vec<usize>> = self.shape.iter().map(Dim::fixed).collect();
+        let shape = shape.filter(|_| self.ranked)?;
+        let bytes = sedge_tensor::element_count(&shape)?.checked_mul(self.dtype.size()?)?;
+        Tensor::from_bytes(self.dtype, shape, vec![0; bytes].into()).ok()
+    }
+
     /// The shape in words: `1x224x224x3`, `?` where a dimension is free.
     pub fn shape_text(&self) -> String {
         if !self.ranked {

@@ -61,13 +61,10 @@ impl Services {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Stops all services; each answers what it admitted.
+    /// Stops all services, one after the other; each answers what it admitted.
     pub async fn stop(&self) {
-        let all = self.all();
-        // None admits anything while another one is waited for.
-        let stopping = all.iter().map(|service| service.stop());
-        for service in stopping.collect::<Vec<_>>() {
-            service.await;
+        for service in self.all() {
+            service.stop().await;
         }
     }
 }

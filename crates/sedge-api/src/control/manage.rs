@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::status::ServiceStatus;
 use crate::{App, oip};
@@ -148,7 +148,7 @@ async fn plan(State((_, manager)): State<Shared>, body: bytes::Bytes) -> Respons
 
 fn answer(result: Result<Value, ManageError>) -> Response {
     match result {
-        Ok(value) => ([(header::CACHE_CONTROL, "no-store")], Json(json!(value))).into_response(),
+        Ok(value) => ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response(),
         Err(error) => refused(&error),
     }
 }

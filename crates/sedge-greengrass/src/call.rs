@@ -1,0 +1,53 @@
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::FunctionArn;
+
+/// One asks another for something: function to function, function to connector, function to the
+/// router, the shadows or the secrets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Identifier of this invocation, a UUID.
+    pub id: String,
+    /// The function that asks; `None` when Sedge itself does.
+    pub caller: Option<FunctionArn>,
+    /// What the client context says, decoded: `{"custom": {"Content-Type": "image/jpeg"}}`. Null
+    /// without one.
+    pub context: Value,
+    /// Whether an answer is waited for.
+    pub kind: Kind,
+    /// What is handed over.
+    pub payload: Bytes,
+}
+
+/// Whether an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `RequestResponse`.
+    Request,
+    /// `Event`.
+    Event,
+}
+
+/// Why there is no answer: what the caller's SDK raises as an error of the one it called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The one that was called said so itself.
+    #[error("{0}")]
+    Handled(String),
+    /// It could not even: it ended, took too long, is not there.
+    #[error("{0}")]
+    Unhandled(String),
+}
+
+/// An answer that is on its way.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Failure>> + Send>>;
+
+/// Something that can be called.
+pub trait Callee: Send + Sync {
+    /// Answers a call; dropping the answer gives it up.
+    fn call(&self, call: Call) -> Answer;
+}

@@ -1,8 +1,8 @@
 //! Messages over a Unix socket that keeps their bounds.
 //!
 //! A message is a head and data behind it, which begins at a multiple of 64 so that tensors in
-//! mapped ones are aligned. Up to 64 KiB it goes through the socket. A larger one lies in sealed memory
-//! whose descriptor goes through, or, from the core to a worker, in memory that both keep.
+//! mapped ones are aligned. Up to 64 KiB it goes through the socket. A larger one lies in memory that both
+//! sides keep, or, above 1 MiB, in sealed memory of its own whose descriptor goes through.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -154,17 +154,34 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Message> {
     receive_with(socket, None)
 }
 
-/// The same from one whose memory is believed, which is `kept`.
-pub(crate) fn receive_with(
-    socket: BorrowedFd<'_>,
-    kept: Option<&mut Option<View>>,
-) -> io::Result<Message> {
+/// Where the other side's kept memory is seen.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    view: Option<View>,
+    /// Whether messages are read in place: the other side leaves them alone until it is answered.
+    believed: bool,
+}
+
+impl Seen {
+    /// Of a side that is believed.
+    pub(crate) fn believed() -> Self {
+        Self { view: None, believed: true }
+    }
+
+    fn message(&self, length: usize) -> io::Result<Bytes> {
+        let view = self.view.as_ref().ok_or_else(|| invalid("a message lies in no memory"))?;
+        if self.believed { view.in_place(length) } else { view.copy(length) }
+    }
+}
+
+/// The same from one that may write messages to memory it keeps.
+pub(crate) fn receive_with(socket: BorrowedFd<'_>, kept: Option<&mut Seen>) -> io::Result<Message> {
     ARRIVAL.with_borrow_mut(|arrival| receive_through(socket, kept, arrival))
 }
 
 fn receive_through(
     socket: BorrowedFd<'_>,
-    kept: Option<&mut Option<View>>,
+    kept: Option<&mut Seen>,
     arrival: &mut [u8],
 ) -> io::Result<Message> {
     let mut preamble = [0; PREAMBLE];
@@ -205,10 +222,9 @@ fn receive_through(
     let body: Bytes = if is_kept {
         let Some(kept) = kept else { return Err(invalid("a message lies where none may")) };
         if !descriptors.is_empty() {
-            *kept = Some(View::of(&descriptors.remove(0))?);
+            kept.view = Some(View::of(&descriptors.remove(0))?);
         }
-        let view = kept.as_ref().ok_or_else(|| invalid("a message lies in no memory"))?;
-        view.bytes(total)?
+        kept.message(total)?
     } else if inline.len() == total {
         Bytes::copy_from_slice(inline)
     } else if inline.is_empty() && !descriptors.is_empty() {
@@ -249,7 +265,7 @@ mod tests {
     #[test]
     fn kept_memory_is_used_again_and_grows() {
         let (ours, theirs) = pair().unwrap();
-        let (mut arena, mut view) = (None, None);
+        let (mut arena, mut seen) = (None, Seen::believed());
         for (size, is_new) in
             [(100_000, true), (110_000, false), (900_000, true), (70_000, false), (10, false)]
         {
@@ -257,7 +273,7 @@ mod tests {
             let parcel = pack_with(b"head", &[&data], Some(&mut arena)).unwrap();
             assert_eq!(parcel.shared.is_some(), is_new, "{size}");
             send(ours.as_fd(), &parcel, &[]).unwrap();
-            let message = receive_with(theirs.as_fd(), Some(&mut view)).unwrap();
+            let message = receive_with(theirs.as_fd(), Some(&mut seen)).unwrap();
             assert_eq!((&message.head[..], &message.data[..]), (&b"head"[..], &data[..]));
             assert!((message.data.as_ptr() as usize).is_multiple_of(ALIGN) || size <= MOST_INLINE);
             assert!(message.descriptors.is_empty());
@@ -266,12 +282,26 @@ mod tests {
         let large = vec![7; arena::MOST + 1];
         let parcel = pack_with(b"head", &[&large], Some(&mut arena)).unwrap();
         send(ours.as_fd(), &parcel, &[]).unwrap();
-        assert_eq!(receive_with(theirs.as_fd(), Some(&mut view)).unwrap().data, large);
-        // The core believes no worker.
+        assert_eq!(receive_with(theirs.as_fd(), Some(&mut seen)).unwrap().data, large);
+        // Nobody is told of memory where none may be.
         let parcel = pack_with(b"head", &[&large[..100_000]], Some(&mut arena)).unwrap();
         send(ours.as_fd(), &parcel, &[]).unwrap();
         let error = receive(theirs.as_fd()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_a_worker_keeps_is_copied_before_it_is_read() {
+        let (ours, theirs) = pair().unwrap();
+        let (mut arena, mut seen) = (None, Seen::default());
+        let mut ask = |byte: u8| {
+            let parcel = pack_with(b"head", &[&[byte; 100_000]], Some(&mut arena)).unwrap();
+            send(ours.as_fd(), &parcel, &[]).unwrap();
+            receive_with(theirs.as_fd(), Some(&mut seen)).unwrap()
+        };
+        let (first, second) = (ask(1), ask(2));
+        assert!(first.data.iter().all(|&byte| byte == 1), "it does not change any more");
+        assert!(second.data.iter().all(|&byte| byte == 2));
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use sedge_service::{Answer, Request};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::arena::Arena;
-use crate::channel::{self, Message, Parcel};
+use crate::channel::{self, Message, Parcel, Seen};
 use crate::message;
 
 /// Requests whose data is larger are copied on a thread of their own: the one that serves sockets
@@ -21,44 +22,47 @@ pub(crate) struct Lane {
     socket: AsyncFd<OwnedFd>,
     /// Where requests are written to; its worker has read one when it answers.
     kept: Mutex<Option<Arena>>,
+    /// Where its worker writes answers to.
+    seen: Mutex<Seen>,
 }
 
 impl Lane {
     /// A lane over a socket that does not block. To be called within the runtime.
     #[allow(unsafe_code)]
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
+        // Not for writing: each request that a worker takes makes room, of which this thread would be
+        // woken to hear in the middle of it.
         // SAFETY: the descriptor is owned, always the same, and closed with the lane only.
-        let socket = unsafe { AsyncFd::register(socket) }?;
-        Ok(Self { socket, kept: Mutex::default() })
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+        Ok(Self { socket, kept: Mutex::default(), seen: Mutex::default() })
     }
 
     /// Sends what was packed.
-    pub(crate) async fn send(&self, parcel: &Parcel) -> io::Result<()> {
-        self.send_with(parcel, &[]).await
+    pub(crate) fn send(&self, parcel: &Parcel) -> io::Result<()> {
+        self.send_with(parcel, &[])
     }
 
-    /// Sends what was packed, and descriptors that the other side gets copies of.
-    pub(crate) async fn send_with(
+    /// Sends what was packed, and descriptors that the other side gets copies of. Before the last
+    /// message was read there may be no room, and that is an error: one at a time goes through.
+    pub(crate) fn send_with(
         &self,
         parcel: &Parcel,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        loop {
-            match channel::send(self.socket.as_fd(), parcel, descriptors) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.writable().await?.clear_ready();
-                }
-                sent => return sent,
-            }
-        }
+        channel::send(self.socket.as_fd(), parcel, descriptors)
     }
 
-    /// Waits for a message.
+    /// Waits for a message. The other side says nothing more before it is asked.
     pub(crate) async fn receive(&self) -> io::Result<Message> {
         loop {
             let mut ready = self.socket.readable().await?;
-            match channel::receive(self.socket.as_fd()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let received = channel::receive_with(self.socket.as_fd(), Some(&mut seen));
+            // So that the next wait is not for the message that was just read: it would look for
+            // another one first, and keep the worker from this processor meanwhile.
+            ready.clear_ready();
+            match received {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 received => return received,
             }
         }
@@ -75,7 +79,7 @@ impl Lane {
             let pack = move || message::pack_requests(requests.iter(), None);
             tokio::task::spawn_blocking(pack).await.map_err(io::Error::other)??
         };
-        self.send(&parcel).await?;
+        self.send(&parcel)?;
         drop(parcel);
         message::unpack_answers(&self.receive().await?, requests.len())
     }

@@ -6,8 +6,8 @@
 //! for: models, pictures, services; both sides only carry requests to a
 //! [`sedge_service::Runner`].
 //!
-//! Requests cross by a Unix socket for each lane; what is larger than 64 KiB lies in sealed shared
-//! memory, written once and read in place. Read [`Launch`] first, then `message`, then [`Worker`].
+//! Requests cross by a Unix socket for each lane; what is larger than 64 KiB lies in shared
+//! memory. Read [`Launch`] first, then `message`, then [`Worker`].
 
 mod arena;
 mod back_off;

@@ -233,8 +233,12 @@ pub(crate) fn unpack_requests(message: &Message) -> io::Result<Vec<Request>> {
     all.into_iter().map(request).collect()
 }
 
-/// Packs the answers to requests; predictions are taken out of them.
-pub(crate) fn pack_answers(answers: &mut [Answer]) -> io::Result<Parcel> {
+/// Packs the answers to requests, into memory that is kept where they fit; predictions are taken out
+/// of them.
+pub(crate) fn pack_answers(
+    answers: &mut [Answer],
+    kept: Option<&mut Option<Arena>>,
+) -> io::Result<Parcel> {
     let predictions: Vec<(Option<Prediction>, Option<WireClasses>)> = answers
         .iter_mut()
         .map(|answer| {
@@ -265,10 +269,10 @@ pub(crate) fn pack_answers(answers: &mut [Answer]) -> io::Result<Parcel> {
             }),
         });
     }
-    channel::pack(&head(&wire)?, &pile.parts)
+    channel::pack_with(&head(&wire)?, &pile.parts, kept)
 }
 
-/// Answers as they were packed, `count` of them; their bytes stay where they are.
+/// Answers as they were packed, `count` of them.
 pub(crate) fn unpack_answers(message: &Message, count: usize) -> io::Result<Vec<Answer>> {
     let all: Vec<Result<WireResponse, RunnerError>> = unpack_plain(message)?;
     if all.len() != count {
@@ -344,7 +348,7 @@ mod tests {
                 timings_us: Timings { decode: 5, total: 9, ..Timings::default() },
             }),
         ];
-        let message = through(&pack_answers(&mut answers.clone()).unwrap());
+        let message = through(&pack_answers(&mut answers.clone(), None).unwrap());
         assert_eq!(unpack_answers(&message, 2).unwrap(), answers);
         assert!(unpack_answers(&message, 1).is_err());
         assert!(unpack_requests(&message).is_err());

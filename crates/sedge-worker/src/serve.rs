@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sedge_service::{Guard, ModelInfo, Request, Runner, run_contained};
 
-use crate::channel;
+use crate::channel::{self, Seen};
 use crate::message::{self, LoadSpec, Ready};
 use crate::sandbox;
 
@@ -86,12 +86,12 @@ fn warm_up(runner: &dyn Runner) {
 
 /// Answers on one lane until the core is gone.
 fn answer(lane: &OwnedFd, runner: &dyn Runner, answered: &AtomicU64) {
-    let mut kept = None;
-    while let Ok(message) = channel::receive_with(lane.as_fd(), Some(&mut kept)) {
+    let (mut seen, mut kept) = (Seen::believed(), None);
+    while let Ok(message) = channel::receive_with(lane.as_fd(), Some(&mut seen)) {
         let Ok(requests) = message::unpack_requests(&message) else { return };
         let all: Vec<&Request> = requests.iter().collect();
         let mut answers = run_contained(runner, &all);
-        let parcel = message::pack_answers(&mut answers);
+        let parcel = message::pack_answers(&mut answers, Some(&mut kept));
         // The core writes the next request where this one lies as soon as it has the answer.
         drop((answers, requests, message));
         answered.fetch_add(1, Ordering::Relaxed);

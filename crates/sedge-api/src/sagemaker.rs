@@ -37,7 +37,7 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use sedge_service::Service;
+use sedge_service::{Service, algorithm_request};
 
 mod accept;
 mod answer;
@@ -88,40 +88,27 @@ async fn invoke(
         }
     };
     let picture = body::read(&parts.headers, body, app).await?;
-    let mut request = sedge_service::Request::picture(service.name(), picture);
+    let mut request = match form {
+        Form::Dialect => algorithm_request(&service, picture),
+        Form::Prediction { explain, top_k } => {
+            let mut request = sedge_service::Request::picture(service.name(), picture);
+            (request.explain, request.selection.top_k) = (explain, top_k);
+            request
+        }
+    };
     if let Some(trace) = trace {
         trace.mark(&mut request);
-    }
-    match form {
-        Form::Prediction { explain, top_k } => {
-            request.explain = explain;
-            request.selection.top_k = top_k;
-        }
-        // The dialect's list of scores comes apart from the classes, of which events want the best.
-        Form::Dialect if classifies(&service) => request.selection.top_k = Some(MOST_TOLD),
-        Form::Dialect => {}
     }
     let inference_id = parts.headers.get(INFERENCE_ID).and_then(|value| value.to_str().ok());
     request.image = inference_id.map(str::to_owned);
     let answer = service.submit(request).await?;
     let size = answer.outputs.iter().map(|(_, tensor)| tensor.bytes().len()).sum();
-    let write = move || match form {
-        Form::Dialect => answer::dialect(&answer),
-        Form::Prediction { .. } => answer::prediction(&answer),
-    };
-    let content = body::compute(size, write).await??;
+    let content = body::compute(size, move || answer::body(form, &answer)).await??;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form.media_type())),
         (VARIANT, HeaderValue::from_static("AllTraffic")),
     ];
     Ok((headers, content).into_response())
-}
-
-/// Classes that listeners are told of, when the caller wants scores.
-const MOST_TOLD: usize = 20;
-
-fn classifies(service: &Service) -> bool {
-    service.serving().is_some_and(|version| version.info().task == "image-classification")
 }
 
 /// What can be found wrong before the body is read.

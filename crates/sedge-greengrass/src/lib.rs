@@ -6,7 +6,9 @@
 
 mod arn;
 mod call;
+mod connector;
 pub mod group;
 
 pub use arn::{ArnError, ConnectorArn, FunctionArn};
 pub use call::{Answer, Call, Callee, Failure, Kind};
+pub use connector::{InferenceConnector, function_name};

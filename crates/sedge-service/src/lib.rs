@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod algorithm;
 mod backend;
 mod batch;
 mod clock;
@@ -30,6 +31,7 @@ mod task;
 mod threads;
 mod version;
 
+pub use algorithm::{algorithm_body, algorithm_request};
 pub use backend::{Backend, BackendStatus, Guard, Memory, Phase};
 pub use desk::Desk;
 pub use error::RunnerError;

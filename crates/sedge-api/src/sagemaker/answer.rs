@@ -1,118 +1,16 @@
-use sedge_service::Response;
-use sedge_vision::Object;
+use sedge_service::{Response, RunnerError, algorithm_body};
 
-use super::Error;
+use super::accept::Form;
 
-/// The body in the form of SageMaker's built-in algorithms.
-///
-/// Clients take it apart by hand (strip the brackets, split at commas), so there is no space and
-/// no newline anywhere.
-pub(super) fn dialect(response: &Response) -> Result<Vec<u8>, Error> {
-    if let Some(probabilities) = &response.probabilities {
-        return classes(probabilities);
-    }
-    let Some(prediction) = &response.prediction else { return Err(unfit()) };
-    match (&prediction.objects, &prediction.outputs) {
-        (Some(objects), _) => rows(objects),
-        (None, Some(outputs)) => {
-            serde_json::to_vec(&serde_json::json!({ "outputs": outputs })).map_err(|_| unfit())
+/// The body of an answer in a form.
+pub(super) fn body(form: Form, response: &Response) -> Result<Vec<u8>, RunnerError> {
+    match form {
+        Form::Dialect => algorithm_body(response),
+        Form::Prediction { .. } => {
+            let prediction = response.prediction.as_ref().map(serde_json::to_vec);
+            let unfit =
+                || RunnerError::Failed("the model gave no answer that has this form".into());
+            prediction.ok_or_else(unfit)?.map_err(|error| RunnerError::Failed(error.to_string()))
         }
-        (None, None) => Err(unfit()),
-    }
-}
-
-/// The whole prediction.
-pub(super) fn prediction(response: &Response) -> Result<Vec<u8>, Error> {
-    let prediction = response.prediction.as_ref().ok_or_else(unfit)?;
-    serde_json::to_vec(prediction).map_err(|_| unfit())
-}
-
-fn unfit() -> Error {
-    Error::model(500, "the model gave no answer that has this form")
-}
-
-fn classes(probabilities: &[f32]) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::with_capacity(probabilities.len() * 12 + 2);
-    body.push(b'[');
-    for (index, &probability) in probabilities.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        number(&mut body, probability)?;
-    }
-    body.push(b']');
-    Ok(body)
-}
-
-fn rows(objects: &[Object]) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::with_capacity(objects.len() * 72 + 20);
-    body.extend_from_slice(br#"{"prediction":["#);
-    for (index, object) in objects.iter().enumerate() {
-        body.extend_from_slice(if index > 0 { b",[" } else { b"[" });
-        body.extend_from_slice(object.index.to_string().as_bytes());
-        body.push(b',');
-        number(&mut body, object.score)?;
-        let edges = object.box_normalized;
-        for edge in [edges.xmin, edges.ymin, edges.xmax, edges.ymax] {
-            body.push(b',');
-            coordinate(&mut body, edge)?;
-        }
-        body.push(b']');
-    }
-    body.extend_from_slice(b"]}");
-    Ok(body)
-}
-
-/// A ratio; the picture's own edges are the integers `0` and `1`, as the algorithm writes them.
-fn coordinate(body: &mut Vec<u8>, edge: f32) -> Result<(), Error> {
-    match edge.clamp(0.0, 1.0) {
-        0.0 => body.push(b'0'),
-        1.0 => body.push(b'1'),
-        edge => number(body, edge)?,
-    }
-    Ok(())
-}
-
-/// The shortest digits that read back to the same `f32`.
-fn number(body: &mut Vec<u8>, value: f32) -> Result<(), Error> {
-    if !value.is_finite() {
-        return Err(Error::model(500, "the model's answer holds numbers that are not finite"));
-    }
-    serde_json::to_writer(body, &value).map_err(|_| unfit())
-}
-
-#[cfg(test)]
-mod tests {
-    use sedge_vision::Box2d;
-
-    use super::*;
-
-    fn text(body: Result<Vec<u8>, Error>) -> String {
-        String::from_utf8(body.ok().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn classes_are_a_bare_list() {
-        assert_eq!(text(classes(&[0.3, 0.1, 1e-7, 0.0])), "[0.3,0.1,1e-7,0.0]");
-        assert_eq!(text(classes(&[])), "[]");
-        assert!(classes(&[f32::NAN]).is_err());
-    }
-
-    #[test]
-    fn objects_are_rows_with_clamped_ratios() {
-        let boxed = |xmin, ymin, xmax, ymax| Object {
-            index: 14,
-            label: Some("never shown".into()),
-            score: 0.93849,
-            bounds: Box2d { xmin: 0.0, ymin: 0.0, xmax: 0.0, ymax: 0.0 },
-            box_normalized: Box2d { xmin, ymin, xmax, ymax },
-        };
-        let objects = [boxed(-0.1, 0.51102, 0.66974, 1.5), boxed(0.25, 0.5, 0.75, 1.0)];
-        assert_eq!(
-            text(rows(&objects)),
-            r#"{"prediction":[[14,0.93849,0,0.51102,0.66974,1],[14,0.93849,0.25,0.5,0.75,1]]}"#
-        );
-        assert_eq!(text(rows(&[])), r#"{"prediction":[]}"#);
-        assert!(rows(&[boxed(f32::NAN, 0.0, 0.0, 0.0)]).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// The pause doubles with every end; a process that lived for a while, or answered often enough,
 /// begins at the shortest again.
 #[derive(Debug)]
-pub(crate) struct BackOff {
+pub struct BackOff {
     ends: u32,
     most: u32,
 }
@@ -19,12 +19,12 @@ const MANY_ANSWERS: u64 = 1000;
 
 impl BackOff {
     /// Gives up after `most` ends in a row.
-    pub(crate) fn new(most: u32) -> Self {
+    pub fn new(most: u32) -> Self {
         Self { ends: 0, most: most.max(1) }
     }
 
     /// The pause before the next start; `None` to give up.
-    pub(crate) fn ended(&mut self, born: Instant, answers: u64) -> Option<Duration> {
+    pub fn ended(&mut self, born: Instant, answers: u64) -> Option<Duration> {
         if born.elapsed() >= LONG_LIFE || answers >= MANY_ANSWERS {
             self.ends = 0;
         }
@@ -33,7 +33,8 @@ impl BackOff {
         (self.ends < self.most).then_some(pause)
     }
 
-    pub(crate) fn forget(&mut self) {
+    /// Begins at the shortest pause again.
+    pub fn forget(&mut self) {
         self.ends = 0;
     }
 }

@@ -142,31 +142,43 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// A group for a process that was just started, with a limit in bytes; `None` where there are
-    /// no groups to be had.
-    pub(crate) fn of(pid: u32, limit: u64) -> Option<Self> {
+    /// A group for a process that was just started, with a limit in bytes where it has one; `None`
+    /// where there are no groups to be had.
+    pub(crate) fn of(pid: u32, limit: Option<u64>) -> Option<Self> {
         let Some(Ok(place)) = PLACE.get() else { return None };
         let directory = place.directory.join(format!("{PREFIX}{pid}"));
         make(&directory).ok()?;
         let group = Self { version: place.version, directory };
         let set = || -> io::Result<()> {
-            let limit = limit.to_string();
-            if place.version == 1 {
-                group.write("memory.limit_in_bytes", &limit)?;
-                // Not every kernel counts swap.
-                let _ = group.write("memory.memsw.limit_in_bytes", &limit);
-            } else {
-                group.write("memory.max", &limit)?;
-                let _ = group.write("memory.swap.max", "0");
-                let _ = group.write("memory.oom.group", "1");
+            if let Some(limit) = limit {
+                group.limit(&limit.to_string())?;
             }
             group.write("cgroup.procs", &pid.to_string())
         };
         set().ok().map(|()| group)
     }
 
+    fn limit(&self, limit: &str) -> io::Result<()> {
+        if self.version == 1 {
+            self.write("memory.limit_in_bytes", limit)?;
+            // Not every kernel counts swap.
+            let _ = self.write("memory.memsw.limit_in_bytes", limit);
+        } else {
+            self.write("memory.max", limit)?;
+            let _ = self.write("memory.swap.max", "0");
+            let _ = self.write("memory.oom.group", "1");
+        }
+        Ok(())
+    }
+
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
         fs::write(self.directory.join(name), text)
+    }
+
+    /// The processes in it.
+    pub(crate) fn members(&self) -> Vec<u32> {
+        let pids = fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
+        pids.lines().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Whether the kernel ended a process of it for its memory.

@@ -6,6 +6,8 @@
 //! for: models, pictures, services; both sides only carry requests to a
 //! [`sedge_service::Runner`].
 //!
+//! [`Tree`] and [`BackOff`] also serve those who keep processes of another kind.
+//!
 //! Requests cross by a Unix socket for each lane; what is larger than 64 KiB lies in shared
 //! memory. Read [`Launch`] first, then `message`, then [`Worker`].
 
@@ -21,10 +23,13 @@ mod message;
 mod sandbox;
 mod sealed;
 mod serve;
+mod tree;
 mod worker;
 
+pub use back_off::BackOff;
 pub use group::{clear_away, prepare};
 pub use logs::LogLine;
 pub use message::LoadSpec;
 pub use serve::{Loaded, run};
+pub use tree::Tree;
 pub use worker::{Launch, StartError, Worker};

@@ -29,7 +29,7 @@ impl Watch {
     pub(crate) fn begin(pid: u32, limit: Option<u64>) -> Self {
         // The kernel's last resort is to end a worker rather than the core.
         let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
-        let group = limit.and_then(|limit| Group::of(pid, limit));
+        let group = limit.and_then(|limit| Group::of(pid, Some(limit)));
         Self { pid, limit, group, resident: 0, peak: 0, was_exceeded: false }
     }
 

@@ -31,7 +31,7 @@ mod trace;
 pub use control::{
     Action, Latency, ManageError, Managed, Manager, Requests, ServiceStatus, TensorStatus,
 };
-pub use server::{bind_local, serve, serve_local};
+pub use server::{bind_local, serve, serve_local, serve_with_heads};
 
 use crate::body::Budget;
 use crate::control::Listeners;

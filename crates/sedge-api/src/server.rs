@@ -27,6 +27,8 @@ use patience::Patience;
 
 /// Connections open at once; more wait in the kernel's queue, which is bounded too.
 const MAX_CONNECTIONS: usize = 1024;
+/// Most bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 256 << 10;
 /// Longest time for a request's head, and so for a kept connection without a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest wait for running requests at the end: the longest a request may take, and a little.
@@ -46,6 +48,19 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    serve_with_heads(listener, router, MAX_HEAD_BYTES, shutdown).await
+}
+
+/// The same as [`serve`] for protocols whose heads are larger, up to `max_head_bytes`.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_heads(
+    listener: TcpListener,
+    router: Router,
+    max_head_bytes: usize,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     listener.local_addr()?;
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, _) = watch::channel(());
@@ -62,7 +77,8 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, slot)) => {
-                tokio::spawn(connection(stream, router.clone(), stop.subscribe(), slot));
+                let (router, stop) = (router.clone(), stop.subscribe());
+                tokio::spawn(connection(stream, router, max_head_bytes, stop, slot));
             }
             Err(error) => {
                 log::accept_failed(&error);
@@ -101,6 +117,7 @@ async fn accept(
 async fn connection(
     stream: TcpStream,
     router: Router,
+    max_head_bytes: usize,
     mut stop: watch::Receiver<()>,
     _slot: OwnedSemaphorePermit,
 ) {
@@ -114,7 +131,7 @@ async fn connection(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(256 << 10)
+            .max_buf_size(max_head_bytes)
             .serve_connection(TokioIo::new(Patience::new(stream)), service)
     );
     let result = tokio::select! {

@@ -1,0 +1,1 @@
+"""How functions of Greengrass V1 ask their core for something, provided by Sedge."""

@@ -2,13 +2,27 @@
 //!
 //! A group of Greengrass V1 is read by [`group`] into what it means: connectors, functions,
 //! machine-learning resources, subscriptions, loggers. Its connectors become services, its
-//! functions become processes, and everything they ask of each other is a [`Call`].
+//! functions become processes, and everything they ask of each other is a [`Call`]. [`Core`] runs
+//! the functions and carries the calls.
 
 mod arn;
 mod call;
 mod connector;
+mod core;
+mod function;
 pub mod group;
+mod id;
+mod ipc;
+mod log;
+mod router;
+mod secrets;
+mod shadow;
 
+pub use crate::core::{Core, CoreStatus, Options, StartError};
 pub use arn::{ArnError, ConnectorArn, FunctionArn};
 pub use call::{Answer, Call, Callee, Failure, Kind};
 pub use connector::{InferenceConnector, function_name};
+pub use function::{FunctionStatus, LaunchError, State};
+pub use ipc::{MAX_HEAD_BYTES, MAX_HELD_BYTES, MAX_OPEN_CALLS, MAX_PAYLOAD_BYTES, Registry};
+pub use log::Logs;
+pub use router::{Message, NoUplink, PublishError, Router, Uplink};

@@ -11,8 +11,15 @@ use toml::Table;
 /// Crates that bring an async runtime or sockets.
 const ASYNC: [&str; 5] = ["axum", "hyper", "reqwest", "tokio", "tonic"];
 /// The only crates that may use them.
-const MAY_BE_ASYNC: [&str; 6] =
-    ["sedge", "sedge-web", "sedge-api", "sedge-host", "sedge-worker", "sedge-service"];
+const MAY_BE_ASYNC: [&str; 7] = [
+    "sedge",
+    "sedge-web",
+    "sedge-greengrass",
+    "sedge-api",
+    "sedge-host",
+    "sedge-worker",
+    "sedge-service",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

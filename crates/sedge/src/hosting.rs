@@ -23,7 +23,8 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Ends in a row after which a process is not started again: half a minute of pauses.
 const MOST_ENDS: u32 = 8;
 /// What workers need of this process's environment.
-const PASSED_ON: [&str; 4] = ["SEDGE_ONNXRUNTIME", "LD_LIBRARY_PATH", "TMPDIR", "RUST_BACKTRACE"];
+const PASSED_ON: [&str; 5] =
+    ["SEDGE_ONNXRUNTIME", "LD_LIBRARY_PATH", "TMPDIR", "RUST_BACKTRACE", "GLIBC_TUNABLES"];
 
 /// What the command line says beside the configuration.
 #[derive(Clone, Debug, Default)]

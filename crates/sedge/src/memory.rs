@@ -5,6 +5,8 @@
 //! are as much as the program and its model, on a device that may look at a picture now and then. So
 //! they are kept while requests come, and handed back when none do.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,32 @@ use sedge_service::{Outcome, Services};
 
 /// Long enough that a camera that looks every few seconds does not pay for fresh pages each time.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Where glibc is told, and only when a program starts, to keep no caches for single threads. Each
+/// holds up to a quarter of a megabyte that is never handed back, and keeps the pages around it: a
+/// server with one small model is half a megabyte smaller without, and as fast.
+const TUNABLES: &str = "GLIBC_TUNABLES";
+const NO_CACHES: &str = "glibc.malloc.tcache_count=0";
+
+/// Starts this program anew without the C library's caches for single threads, unless it was told
+/// about them already. To be called first; where that cannot be done, it goes on with them.
+pub(crate) fn without_thread_caches() {
+    if !cfg!(target_env = "gnu") {
+        return;
+    }
+    let tunables = match std::env::var(TUNABLES) {
+        Ok(tunables) if tunables.contains("glibc.malloc.tcache_count") => return,
+        Ok(tunables) if !tunables.is_empty() => format!("{tunables}:{NO_CACHES}"),
+        _ => NO_CACHES.to_owned(),
+    };
+    let mut arguments = std::env::args_os();
+    let mut again = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    // It returns only when it failed, as under an emulator.
+    let _ = again.args(arguments).env(TUNABLES, tunables).exec();
+}
 
 /// Has the C library keep memory, in one place. To be called before threads start.
 ///

@@ -107,6 +107,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        crate::memory::without_thread_caches();
         logging::install(self.log_format);
         let config = self.config()?;
         crate::memory::keep();

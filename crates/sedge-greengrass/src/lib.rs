@@ -7,12 +7,14 @@
 
 mod arn;
 mod call;
+pub mod code;
 mod connector;
 mod core;
 mod function;
 pub mod group;
 mod id;
 mod ipc;
+pub mod local;
 mod log;
 mod router;
 mod secrets;

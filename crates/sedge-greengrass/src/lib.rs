@@ -16,6 +16,7 @@ mod id;
 mod ipc;
 pub mod local;
 mod log;
+pub mod models;
 mod router;
 mod secrets;
 mod shadow;

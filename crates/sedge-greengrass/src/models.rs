@@ -8,8 +8,9 @@ use sedge_deploy::{Source, SourceError};
 use sedge_package::Origin;
 use toml::Value;
 
-use crate::FunctionArn;
 use crate::group::{Algorithm, Connector, Group, ModelSource, Parameters, Resource, ResourceData};
+
+use crate::{FunctionArn, function_name};
 
 pub use resources::{ResourceError, Resources, is_used};
 
@@ -99,7 +100,7 @@ fn service(
             partition: connector.arn.partition.clone(),
             region: connector.arn.region.clone(),
             account: "aws".to_owned(),
-            name: format!("GG-ML-INF-{}-{service}", algorithm.name()),
+            name: function_name(algorithm, &service),
             qualifier: None,
         },
         settings: settings(&connector.arn.name, algorithm),

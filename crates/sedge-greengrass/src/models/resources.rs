@@ -35,7 +35,7 @@ pub enum ResourceError {
     },
 }
 
-/// The models that functions see, each at `<root>/greengrass/resources/<id>`.
+/// The models that functions see, each at `<root>/greengrass/models/<id>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources<'a> {
     store: &'a Store,
@@ -51,7 +51,7 @@ impl<'a> Resources<'a> {
     /// update, so that it is opened by this name each time.
     pub fn directory(&self, resource: &str) -> PathBuf {
         // Ids may have colons, and names of files may.
-        self.store.root().join("greengrass/resources").join(resource)
+        self.store.root().join("greengrass/models").join(resource)
     }
 
     /// Brings a resource that functions use, if its source has another one than the last time, and

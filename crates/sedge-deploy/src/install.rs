@@ -208,7 +208,7 @@ impl Store {
     }
 }
 
-pub(crate) fn validate(request: &InstallRequest) -> Result<(), DeployError> {
+fn validate(request: &InstallRequest) -> Result<(), DeployError> {
     if let Some(digest) = &request.sha256
         && !(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
     {
@@ -251,7 +251,7 @@ fn given<'a>(history: &'a History, request: &InstallRequest) -> Option<&'a Versi
 }
 
 /// Holds a file to the digest that was given, or to that of the first file of its URL.
-pub(crate) fn hold_to(
+fn hold_to(
     request: &InstallRequest,
     history: &History,
     artefact: &Artefact,
@@ -275,7 +275,7 @@ pub(crate) fn hold_to(
 }
 
 /// Unpacks what was fetched, which is then no longer needed, and says where.
-pub(crate) fn unpacked(
+fn unpacked(
     fetched: &Fetched,
     request: &InstallRequest,
     staging: &Path,

@@ -10,7 +10,6 @@
 
 #![forbid(unsafe_code)]
 
-mod bring;
 mod client;
 mod clock;
 mod error;

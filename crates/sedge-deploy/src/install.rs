@@ -208,7 +208,7 @@ impl Store {
     }
 }
 
-fn validate(request: &InstallRequest) -> Result<(), DeployError> {
+pub(crate) fn validate(request: &InstallRequest) -> Result<(), DeployError> {
     if let Some(digest) = &request.sha256
         && !(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
     {
@@ -251,7 +251,7 @@ fn given<'a>(history: &'a History, request: &InstallRequest) -> Option<&'a Versi
 }
 
 /// Holds a file to the digest that was given, or to that of the first file of its URL.
-fn hold_to(
+pub(crate) fn hold_to(
     request: &InstallRequest,
     history: &History,
     artefact: &Artefact,
@@ -275,7 +275,7 @@ fn hold_to(
 }
 
 /// Unpacks what was fetched, which is then no longer needed, and says where.
-fn unpacked(
+pub(crate) fn unpacked(
     fetched: &Fetched,
     request: &InstallRequest,
     staging: &Path,

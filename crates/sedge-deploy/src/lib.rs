@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bring;
 mod client;
 mod clock;
 mod error;

@@ -9,6 +9,13 @@ pub struct ArnError {
     expected: &'static str,
 }
 
+impl ArnError {
+    /// What it should be.
+    pub(crate) fn expected(&self) -> String {
+        format!("it must be {}", self.expected)
+    }
+}
+
 /// A Lambda function: `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`.
 ///
 /// Region and account may be empty and the account a word, as in the addresses of the system's own
@@ -28,6 +35,12 @@ pub struct FunctionArn {
 }
 
 impl FunctionArn {
+    /// Whether it is a function that comes with the core: the router, the shadows, the secrets.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.region.is_empty() && self.account.is_empty() && self.name.starts_with("GG")
+    }
+
     /// The same without version or alias: by this a function is found, whichever version is there.
     #[must_use]
     pub fn unqualified(&self) -> Self {
@@ -129,14 +142,14 @@ impl fmt::Display for ConnectorArn {
 }
 
 /// `aws(-[a-z]+)*`
-fn is_partition(text: &str) -> bool {
+pub(crate) fn is_partition(text: &str) -> bool {
     let letters = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
     let mut parts = text.split('-');
     parts.next() == Some("aws") && parts.all(letters)
 }
 
 /// `[a-z]{2}(-[a-z]+)+-\d`
-fn is_region(text: &str) -> bool {
+pub(crate) fn is_region(text: &str) -> bool {
     let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
     match text.split('-').collect::<Vec<_>>().as_slice() {
         [country, places @ .., number] => {

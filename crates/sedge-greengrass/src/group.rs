@@ -1,10 +1,36 @@
 //! What a group of Greengrass V1 consists of, after it was read and found right.
+//!
+//! [`read_files`] reads it, whatever shape its definitions come in, and tells everything that is
+//! wrong or odd in them at once.
+
+mod connector;
+mod cross;
+mod deployed;
+mod document;
+mod feedback;
+mod function;
+mod lambda;
+mod logger;
+mod metrics;
+mod node;
+mod pattern;
+mod read;
+mod report;
+mod resolve;
+mod resource;
+mod s3;
+mod subscription;
+mod template;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use read::{Options, Reading, read_files, read_texts};
+pub use report::{Problem, Report, Severity};
+
 use crate::{ConnectorArn, FunctionArn};
+use read::{absolute, id};
 
 /// A group: everything that a deployment brings to a device.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -188,6 +214,19 @@ pub enum ResourceData {
         /// Labels besides `AWSCURRENT` that are brought to the device.
         labels: Vec<String>,
     },
+}
+
+impl ResourceData {
+    /// What Greengrass calls its type.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Model { source: ModelSource::Job(_), .. } => "ML_Model.SageMaker.Job",
+            Self::Model { source: ModelSource::S3(_), .. } => "ML_Model.S3_Object",
+            Self::Device { .. } => "Local.Device",
+            Self::Volume { .. } => "Local.Volume",
+            Self::Secret { .. } => "SecretsManager.Secret",
+        }
+    }
 }
 
 /// Where a model comes from.

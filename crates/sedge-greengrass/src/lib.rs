@@ -7,13 +7,16 @@
 
 mod arn;
 mod call;
+pub mod code;
 mod connector;
 mod core;
 mod function;
 pub mod group;
 mod id;
 mod ipc;
+pub mod local;
 mod log;
+pub mod models;
 mod router;
 mod secrets;
 mod shadow;

@@ -40,8 +40,11 @@ pub(crate) fn relative(root: &Path, file: &Path) -> String {
     parts.join("/")
 }
 
-/// Every regular file below a directory.
-pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, PackageError> {
+/// Every regular file below a directory, to the depth that a package may have.
+///
+/// # Errors
+/// Directories that cannot be read, or hold more files than a package may have.
+pub fn files_below(root: &Path) -> Result<Vec<PathBuf>, PackageError> {
     let mut files = Vec::new();
     let mut open = vec![(root.to_owned(), 0)];
     while let Some((directory, depth)) = open.pop() {

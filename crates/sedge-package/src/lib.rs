@@ -34,7 +34,7 @@ pub use archive::{is_archive, unpack_into};
 pub use convert::{ConvertOptions, Converted};
 pub use draft::{Draft, WriteError};
 pub use error::{Incomplete, Missing, PackageError};
-pub use identity::{hex, identity_of};
+pub use identity::{files_below, hex, identity_of};
 pub use init::manifest_template;
 pub use keys::{KEYS, Key, known_key, nearest_key};
 pub use manifest::{Golden, Manifest, ModelSection, Task, Tolerance};

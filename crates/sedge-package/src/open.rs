@@ -142,7 +142,12 @@ impl Package {
         source.architecture = overridden.and_then(|(_, value, _)| value.as_str()).or(stated);
         let imported = sedge_import::import(&source)
             .map_err(|error| PackageError::Import { path: file.clone(), error })?;
+        let (customs, overrides): (Vec<_>, Vec<_>) =
+            overrides.iter().partition(|(.., origin)| matches!(origin, Origin::Custom(_)));
         let mut settings = Settings::default();
+        for (key, value, origin) in customs {
+            settings.set(&pipeline::qualified(key), value.clone(), origin.clone());
+        }
         for fact in imported.facts {
             settings.set(&fact.key, fact.value, Origin::File(fact.origin));
         }
@@ -159,7 +164,7 @@ impl Package {
             }
             None => sources.clone(),
         };
-        for (key, value, origin) in overrides {
+        for (key, value, origin) in &overrides {
             // The kind first: it clears the parameters of another decoder.
             if key == "decoder.kind" {
                 settings.set(key, value.clone(), origin.clone());

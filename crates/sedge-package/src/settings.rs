@@ -9,6 +9,9 @@ use toml::{Table, Value};
 pub enum Origin {
     /// Nobody; the documented default.
     Default,
+    /// Who serves it, where neither its files nor anybody else says otherwise: a connector of
+    /// Greengrass, which always prepared pictures in one way.
+    Custom(String),
     /// The model file itself: its metadata or a rule on its graph.
     File(String),
     /// `model.toml`.
@@ -24,10 +27,11 @@ impl Origin {
     pub(crate) fn layer(&self) -> u8 {
         match self {
             Origin::Default => 0,
-            Origin::File(_) => 1,
-            Origin::Manifest => 2,
-            Origin::Configuration(_) => 3,
-            Origin::Flag(_) => 4,
+            Origin::Custom(_) => 1,
+            Origin::File(_) => 2,
+            Origin::Manifest => 3,
+            Origin::Configuration(_) => 4,
+            Origin::Flag(_) => 5,
         }
     }
 }
@@ -36,7 +40,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
-            Origin::File(who) => f.write_str(who),
+            Origin::Custom(who) | Origin::File(who) => f.write_str(who),
             Origin::Manifest => f.write_str("model.toml"),
             Origin::Configuration(path) => write!(f, "configuration, {path}"),
             Origin::Flag(flag) => f.write_str(flag),

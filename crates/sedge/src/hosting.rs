@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use sedge_api::{Action, ManageError, Managed, Manager};
 use sedge_deploy::{InstallRequest, Keys, Remote, Source, Store};
 use sedge_engine::Registry;
+use sedge_greengrass::group::Group;
 use sedge_host::{Host, HostError, HostOptions, Isolation, ServiceSpec, Watch};
 use sedge_package::validate_service_name;
 use sedge_service::{Limits, LoadOptions, Services};
@@ -16,6 +17,7 @@ use sedge_vision::DecodeLimits;
 use serde_json::{Value, json};
 
 use crate::config::{self, Config, Credentials, ServiceConfig};
+use crate::greengrass::{self, GroupFlags};
 use crate::overrides::Override;
 
 /// Longest time until a model is loaded; a large one on a slow card takes minutes.
@@ -31,6 +33,32 @@ const PASSED_ON: [&str; 5] =
 pub(crate) struct Flags {
     pub(crate) overrides: Vec<Override>,
     pub(crate) max_megapixels: Option<u64>,
+}
+
+/// Where it stands what is served, to be read again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) group: GroupFlags,
+}
+
+impl Sources {
+    /// The configuration, with the services of the group's connectors, and the group.
+    pub(crate) fn read(&self) -> Result<(Config, Option<Group>)> {
+        let config = self.config.as_deref().map(Config::read).transpose()?;
+        let mut config = config.unwrap_or_default();
+        let group = self.group.read()?;
+        if let Some(group) = &group {
+            config.service.extend(greengrass::sections(group)?);
+        }
+        Ok((config, group))
+    }
+
+    /// The same for whoever stands elsewhere.
+    pub(crate) fn absolute(self) -> Result<Self> {
+        let config = self.config.map(std::path::absolute).transpose()?;
+        Ok(Self { config, group: self.group.absolute()? })
+    }
 }
 
 /// The services of a configuration.
@@ -103,7 +131,7 @@ fn source(section: &ServiceConfig) -> Result<Source> {
     Ok(text.parse()?)
 }
 
-fn remote(config: &Config) -> Result<Remote> {
+pub(crate) fn remote(config: &Config) -> Result<Remote> {
     let (s3, download) = (&config.s3, &config.download);
     let credentials = match s3.credentials {
         Credentials::Auto => sedge_deploy::Credentials::Auto,
@@ -177,23 +205,36 @@ fn libraries() -> Vec<PathBuf> {
 }
 
 /// A host for a configuration, whose services are not begun yet.
-pub(crate) fn host(config: &Config, root: &Path, services: Arc<Services>) -> Result<Arc<Host>> {
-    let options = options(config)?;
+pub(crate) fn host(
+    config: &Config,
+    store: Arc<Store>,
+    services: Arc<Services>,
+) -> Result<Arc<Host>> {
+    Ok(Host::new(services, store, options(config)?))
+}
+
+/// The store below a root.
+pub(crate) fn store(root: &Path) -> Result<Arc<Store>> {
     let store = Store::open(root).with_context(|| format!("cannot use {}", root.display()))?;
-    Ok(Host::new(services, Arc::new(store), options))
+    Ok(Arc::new(store))
 }
 
 /// Tells the host what is asked for at the control socket.
 pub(crate) struct Control {
     pub(crate) host: Arc<Host>,
-    pub(crate) config: PathBuf,
+    pub(crate) store: Arc<Store>,
+    pub(crate) sources: Sources,
     pub(crate) flags: Flags,
 }
 
 impl Control {
-    /// Reads the configuration again and changes what it changes; nothing when it is not valid.
+    /// Reads configuration and group again and changes what they change; nothing when one of them
+    /// is not valid.
     pub(crate) async fn reload(&self) -> Result<Value> {
-        let config = Config::read(&self.config)?;
+        let (config, group) = self.sources.read()?;
+        if let Some(group) = group {
+            greengrass::bring_resources(&self.store, group, &config)?;
+        }
         let changes = self.host.apply(specs(&config, &self.flags)?).await?;
         let changes: Vec<_> = changes
             .into_iter()
@@ -203,7 +244,8 @@ impl Control {
     }
 
     async fn plan(&self, path: PathBuf) -> Result<Value> {
-        let specs = specs(&Config::read(&path)?, &self.flags)?;
+        let sources = Sources { config: Some(path), ..self.sources.clone() };
+        let specs = specs(&sources.read()?.0, &self.flags)?;
         let host = self.host.clone();
         let planned = tokio::task::spawn_blocking(move || host.plan(&specs)).await?;
         Ok(json!({ "services": planned }))

@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod doctor;
 mod drawings;
+mod greengrass;
 mod hosting;
 mod logging;
 mod memory;
@@ -66,6 +67,8 @@ enum Command {
     Package(commands::package::Package),
     #[command(subcommand)]
     Config(commands::config::Config),
+    #[command(subcommand)]
+    Greengrass(commands::greengrass::Greengrass),
     Doctor(commands::doctor::Doctor),
     Sample(commands::sample::Sample),
     Completions(commands::completions::Completions),
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Package(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Greengrass(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Completions(command) => command.run(Cli::command()),

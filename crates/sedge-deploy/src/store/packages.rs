@@ -22,13 +22,24 @@ struct Incoming {
 }
 
 impl Store {
-    /// Puts a package whose files lie in a staging directory into the store. The files are linked,
-    /// not copied, and made read-only.
+    /// Puts a package whose files lie in a staging directory into the store.
     pub(crate) fn add(&self, package: &Package, hooks: &Hooks<'_>) -> Result<Hold, DeployError> {
+        self.add_files(&package.identity, package.files(), package.bytes, hooks)
+    }
+
+    /// Puts files of a staging directory into the store, each with its name below the directory
+    /// that they become. They are linked, not copied, and made read-only.
+    pub(crate) fn add_files(
+        &self,
+        identity: &str,
+        named: impl Iterator<Item = (PathBuf, String)>,
+        bytes: u64,
+        hooks: &Hooks<'_>,
+    ) -> Result<Hold, DeployError> {
         let mut files = Vec::new();
         let mut done = 0;
-        for (path, name) in package.files() {
-            hooks.report(Step::Store, done, Some(package.bytes))?;
+        for (path, name) in named {
+            hooks.report(Step::Store, done, Some(bytes))?;
             let sha256 = disk::sha256(&path)?;
             done += settle(&path).map_err(io_error("sync", &path))?;
             files.push(Incoming { path, name, sha256 });
@@ -39,8 +50,8 @@ impl Store {
         }
         let blobs = self.blobs();
         disk::sync_directory(&blobs).map_err(io_error("sync", &blobs))?;
-        self.add_tree(&package.identity, &files)?;
-        Ok(self.hold(&mut held, &package.identity))
+        self.add_tree(identity, &files)?;
+        Ok(self.hold(&mut held, identity))
     }
 
     /// A blob that is there already is read once more: one that the disk has damaged is replaced.

@@ -127,12 +127,7 @@ def handler(event, context):
 ";
     let mut function = pinned("eater");
     function.memory_bytes = Some(120_000 << 10);
-    let mut modest = pinned("modest");
-    // What V1 gives a function that says nothing.
-    modest.memory_bytes = Some(16_384 << 10);
-    let bench = Bench::start(vec![(function, code), (modest, code)]).await;
-    let small = json!({ "mib": 1, "child": false });
-    assert_eq!(bench.call("modest", &small).await, Ok(json!(1 << 20)));
+    let bench = Bench::start(vec![(function, code)]).await;
     let small = json!({ "mib": 10, "child": false });
     assert_eq!(bench.call("eater", &small).await, Ok(json!(10 << 20)));
     for child in [false, true] {

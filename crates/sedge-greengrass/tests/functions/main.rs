@@ -7,7 +7,5 @@ mod bench;
 mod calls;
 mod hostile;
 mod lives;
-mod places;
-mod pythons;
 mod sdk;
 mod services;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hyper::Method;
-use sedge_service::Services;
 use serde_json::{Value, json};
 
 use super::{Format, OUTPUT};
@@ -52,7 +51,7 @@ impl Plan {
             control::ask(&root, Method::POST, "/api/v1/plan", Some(&body))?
         } else {
             let specs = hosting::specs(&config, &Flags::default())?;
-            let host = hosting::host(&config, &root, Arc::new(Services::default()))?;
+            let host = hosting::host(&config, hosting::store(&root)?, Arc::default())?;
             json!({ "services": host.plan(&specs) })
         };
         let services = answer["services"].as_array().map_or(&[][..], Vec::as_slice);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args, ValueHint};
+use clap::{ArgGroup, Args, ValueHint};
 use sedge_package::validate_service_name;
 use sedge_service::{Services, ServicesError};
 use tokio::net::TcpListener;
@@ -14,10 +14,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::choices;
 use crate::config::{Config, Isolation, ServiceConfig};
+use crate::greengrass::{Definitions, GroupFlags};
+use crate::hosting::{Flags, Sources};
 use crate::logging::{self, LogFormat};
 use crate::overrides::OverrideFlags;
 use crate::ranges;
-use crate::{hosting::Flags, root};
+use crate::root;
 
 mod bare;
 mod hosted;
@@ -33,6 +35,7 @@ Examples:
   sedge serve mobilenet.tflite --listen 0.0.0.0:80   for other machines too
   sedge serve detector/ --isolation process          a crash of the model is its own
   sedge serve --config sedge.toml                    services, engines and limits from a file
+  sedge serve --group group.json                     the connectors of a Greengrass V1 group
 
   curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' \\
       http://127.0.0.1:8080/endpoints/cats/invocations
@@ -49,18 +52,24 @@ Exit codes:
 /// so does SIGHUP when the terminal closes.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
+#[command(group = ArgGroup::new("hosted").args(["config", "group"]).multiple(true))]
 pub(crate) struct Serve {
     /// Model files, package directories or archives
-    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    #[arg(required_unless_present_any = ["config", "group"], conflicts_with = "hosted")]
     model: Vec<PathBuf>,
     /// Name of the service, once per model in their order [default: made from the file's name]
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "hosted")]
     name: Vec<String>,
     /// Configuration file (TOML) with a section for each service
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// Definitions of a Greengrass V1 group: a file, or a directory of them; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    group: Vec<PathBuf>,
+    #[command(flatten)]
+    definitions: Definitions,
     /// Directory for models and states [default: /var/lib/sedge, or the user's data directory]
-    #[arg(long, value_name = "DIR", requires = "config", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", requires = "hosted", value_hint = ValueHint::DirPath)]
     root: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -69,25 +78,25 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
     /// Engine: auto, native or onnxruntime
-    #[arg(long, conflicts_with = "config", value_parser = choices::engines(), hide_possible_values = true)]
+    #[arg(long, conflicts_with = "hosted", value_parser = choices::engines(), hide_possible_values = true)]
     engine: Option<String>,
     /// Threads of one inference [default: the processors this process may use]
-    #[arg(long, value_name = "N", value_parser = ranges::THREADS.parser::<usize>(), conflicts_with = "config")]
+    #[arg(long, value_name = "N", value_parser = ranges::THREADS.parser::<usize>(), conflicts_with = "hosted")]
     threads: Option<usize>,
     /// Requests that may wait per service; one more is answered 503 at once [default: 128]
-    #[arg(long, value_name = "N", value_parser = ranges::QUEUE.parser::<usize>(), conflicts_with = "config")]
+    #[arg(long, value_name = "N", value_parser = ranges::QUEUE.parser::<usize>(), conflicts_with = "hosted")]
     queue: Option<usize>,
     /// Requests that run side by side per service [default: the processors, at least 2]
-    #[arg(long, value_name = "N", value_parser = ranges::INSTANCES.parser::<usize>(), conflicts_with = "config")]
+    #[arg(long, value_name = "N", value_parser = ranges::INSTANCES.parser::<usize>(), conflicts_with = "hosted")]
     instances: Option<usize>,
     /// Most milliseconds between admission and answer [default: 60000]
-    #[arg(long, value_name = "MS", value_parser = ranges::TIMEOUT_MS.parser::<u64>(), conflicts_with = "config")]
+    #[arg(long, value_name = "MS", value_parser = ranges::TIMEOUT_MS.parser::<u64>(), conflicts_with = "hosted")]
     timeout_ms: Option<u64>,
     /// Where models run: thread, in this process, or process, each in its own [default: thread]
-    #[arg(long, conflicts_with = "config", hide_possible_values = true)]
+    #[arg(long, conflicts_with = "hosted", hide_possible_values = true)]
     isolation: Option<Isolation>,
     /// Most memory of each model's process, in MiB; needs --isolation process
-    #[arg(long, value_name = "MIB", value_parser = ranges::MEMORY_MIB.parser::<u64>(), requires = "isolation", conflicts_with = "config")]
+    #[arg(long, value_name = "MIB", value_parser = ranges::MEMORY_MIB.parser::<u64>(), requires = "isolation", conflicts_with = "hosted")]
     memory_mib: Option<u64>,
     /// Largest request body in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = ranges::MAX_BODY_MIB.parser::<u64>())]
@@ -109,7 +118,11 @@ impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         crate::memory::without_thread_caches();
         logging::install(self.log_format);
-        let config = self.config()?;
+        let sources = self.sources();
+        let (config, group) = match &sources {
+            Some(sources) => sources.read()?,
+            None => (self.config()?, None),
+        };
         crate::memory::keep();
         // What can be found wrong at once is, before models are loaded, which may take long.
         check_names(&config.service)?;
@@ -120,11 +133,11 @@ impl Serve {
         // One thread carries tens of thousands of requests a second, far more than any model
         // answers; several would wake each other for every one of them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let hosted = match &self.config {
-            Some(path) => {
+        let hosted = match sources {
+            Some(sources) => {
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
                 let root = root::choose(self.root.as_deref(), config.root.as_deref());
-                Some(Hosted::prepare(path, &config, flags, &root, services.clone())?)
+                Some(Hosted::prepare(sources, &config, group, flags, &root, services.clone())?)
             }
             None => {
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
@@ -159,10 +172,16 @@ impl Serve {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Where it stands what is served, unless the command line says it.
+    fn sources(&self) -> Option<Sources> {
+        let hosted = self.config.is_some() || !self.group.is_empty();
+        hosted.then(|| Sources {
+            config: self.config.clone(),
+            group: GroupFlags { files: self.group.clone(), definitions: self.definitions.clone() },
+        })
+    }
+
     fn config(&self) -> Result<Config> {
-        if let Some(path) = &self.config {
-            return Config::read(path);
-        }
         if self.name.len() > self.model.len() {
             bail!("{} names are given for {} models", self.name.len(), self.model.len());
         }

@@ -55,6 +55,9 @@ pub(crate) struct ServiceConfig {
     pub(crate) decoder: Table,
     /// When an update is undone by itself.
     pub(crate) rollback: Option<Rollback>,
+    /// How it prepares pictures where its model does not say: of a connector, no key of its own.
+    #[serde(skip)]
+    pub(crate) customs: Vec<Override>,
 }
 
 impl Default for ServiceConfig {
@@ -81,6 +84,7 @@ impl Default for ServiceConfig {
             input: Table::new(),
             decoder: Table::new(),
             rollback: None,
+            customs: Vec::new(),
         }
     }
 }
@@ -148,7 +152,7 @@ impl ServiceConfig {
 
     /// The settings of the model that this section overrides.
     pub(crate) fn overrides(&self) -> Vec<Override> {
-        let mut all = Vec::new();
+        let mut all = self.customs.clone();
         let mut say = |key: String, value: Value| {
             let origin = Origin::Configuration(key.clone());
             all.push((key, value, origin));

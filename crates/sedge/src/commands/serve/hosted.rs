@@ -1,4 +1,5 @@
-//! `sedge serve --config`: services that are kept as a file says, and told what to do at a socket.
+//! `sedge serve --config` and `--group`: services that are kept as files say, and told what to do at
+//! a socket.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -6,12 +7,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sedge_api::{Manager, Options};
+use sedge_greengrass::group::Group;
 use sedge_host::{Host, ServiceSpec};
 use sedge_service::Services;
 
 use crate::config::Config;
-use crate::hosting::{self, Control, Flags};
-use crate::root;
+use crate::hosting::{self, Control, Flags, Sources};
+use crate::{greengrass, root};
 
 pub(super) struct Hosted {
     control: Arc<Control>,
@@ -24,26 +26,32 @@ pub(super) struct Hosted {
 impl Hosted {
     /// Everything that can be found wrong before a service is begun.
     pub(super) fn prepare(
-        path: &Path,
+        sources: Sources,
         config: &Config,
+        group: Option<Group>,
         flags: Flags,
         root: &Path,
         services: Arc<Services>,
     ) -> Result<Self> {
         let specs = hosting::specs(config, &flags)?;
         if specs.is_empty() {
-            let hint = "add a [[service]] with model = \"PATH\" to it, then sedge service reload";
-            tracing::warn!(config = %path.display(), "no model is served yet: {hint}");
+            let hint = "add a [[service]] with model = \"PATH\", then sedge service reload";
+            let path = sources.config.as_deref().unwrap_or(Path::new("")).display();
+            tracing::warn!(config = %path, "no model is served yet: {hint}");
         }
         // It moves this process, so that it comes before the first worker.
         match sedge_worker::prepare() {
             Ok(()) => sedge_worker::clear_away(),
             Err(reason) => tracing::debug!("memory limits are watched, not enforced: {reason}"),
         }
-        let host = hosting::host(config, root, services.clone())?;
+        let store = hosting::store(root)?;
+        if let Some(group) = group {
+            greengrass::bring_resources(&store, group, config)?;
+        }
+        let host = hosting::host(config, store.clone(), services.clone())?;
         let socket = root::control_socket(&std::path::absolute(root)?);
-        let config = std::path::absolute(path)?;
-        let control = Arc::new(Control { host: host.clone(), config, flags });
+        let sources = sources.absolute()?;
+        let control = Arc::new(Control { host: host.clone(), store, sources, flags });
         Ok(Self { control, host, services, specs, socket })
     }
 

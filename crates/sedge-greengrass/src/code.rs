@@ -2,6 +2,7 @@
 
 mod python;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use sedge_package::{identity_of, unpack_into};
 
 use crate::FunctionArn;
-use crate::group::{Function, Problem, Severity};
+use crate::group::{Function, Group, Problem, Severity};
 
 /// Most bytes that the code of a function unpacks to; AWS Lambda itself allows 250 MiB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -33,6 +34,25 @@ pub struct Found {
     pub code: Option<FunctionCode>,
     /// What is missing or odd.
     pub problems: Vec<Problem>,
+}
+
+/// Finds the code of all functions of a group, as [`find`] does, and gives those a handler whose
+/// definition does not say it: the directories by the functions' ids, and what is missing or odd.
+pub fn find_all(
+    group: &mut Group,
+    lambda_dir: &Path,
+    unpacked: &Path,
+) -> (BTreeMap<String, PathBuf>, Vec<Problem>) {
+    let (mut directories, mut problems) = (BTreeMap::new(), Vec::new());
+    for function in &mut group.functions {
+        let found = find(function, lambda_dir, unpacked);
+        problems.extend(found.problems);
+        if let Some(FunctionCode { directory, handler }) = found.code {
+            function.handler = Some(handler);
+            directories.insert(function.id.clone(), directory);
+        }
+    }
+    (directories, problems)
 }
 
 /// Finds the code of a function below `lambda_dir`: a directory or `.zip` with the name of its ARN

@@ -103,7 +103,7 @@ fn service(
             name: function_name(algorithm, &service),
             qualifier: None,
         },
-        settings: settings(&connector.arn.name, algorithm),
+        settings: settings(&connector.arn.name, &service, algorithm),
         name: service,
         connector: id(),
         algorithm,
@@ -126,7 +126,7 @@ fn source_of(resource: &Resource) -> Option<&str> {
 /// How the connectors always prepared pictures: the whole picture stretched, the camera's note of
 /// its orientation ignored. Classification feeds pixels from 0 to 255, as SageMaker's networks
 /// take them; detection what GluonCV's presets make of them, at 512 x 512.
-fn settings(connector: &str, algorithm: Algorithm) -> Vec<(String, Value, Origin)> {
+fn settings(connector: &str, service: &str, algorithm: Algorithm) -> Vec<(String, Value, Origin)> {
     let mut all: Vec<(&str, Value)> = vec![
         ("color", "rgb".into()),
         ("orientation", "ignore".into()),
@@ -151,5 +151,7 @@ fn settings(connector: &str, algorithm: Algorithm) -> Vec<(String, Value, Origin
     }
     let origin = Origin::Custom(format!("the connector {connector}"));
     let setting = |(key, value)| (format!("input.0.{key}"), value, origin.clone());
-    all.into_iter().map(setting).collect()
+    // Training jobs call all their models the same.
+    let name = ("model.name".to_owned(), service.into(), origin.clone());
+    std::iter::once(name).chain(all.into_iter().map(setting)).collect()
 }

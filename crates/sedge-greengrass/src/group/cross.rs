@@ -1,13 +1,14 @@
 //! What one definition says of another.
 
 use super::node::Node;
+use super::read::Named;
 use super::{
     Connector, Function, Group, Inference, ModelSource, Parameters, Permission, Resource,
     ResourceData, feedback, resource,
 };
 
 /// Checks connectors against resources and the feedback connector.
-pub(super) fn connectors(connectors: &[(Node<'_>, Connector)], group: &Group) {
+pub(super) fn connectors(connectors: &[(Node<'_>, Connector)], group: &Group, named: &Named) {
     let feedback = group.connectors.iter().find_map(|connector| match &connector.parameters {
         Parameters::Feedback(parameters) => Some(feedback::ids(parameters)),
         _ => None,
@@ -15,7 +16,7 @@ pub(super) fn connectors(connectors: &[(Node<'_>, Connector)], group: &Group) {
     for (node, connector) in connectors {
         let Parameters::Inference(inference) = &connector.parameters else { continue };
         let node = node.below("Parameters");
-        model_of(&node, inference, group);
+        model_of(&node, inference, group, named);
         let Some(wanted) = &inference.feedback else { continue };
         let at = node.below("MLFeedbackConnectorConfigId");
         match &feedback {
@@ -38,10 +39,13 @@ pub(super) fn connectors(connectors: &[(Node<'_>, Connector)], group: &Group) {
 }
 
 /// Checks a connector's model against the resource that it comes from.
-fn model_of(node: &Node<'_>, inference: &Inference, group: &Group) {
+fn model_of(node: &Node<'_>, inference: &Inference, group: &Group, named: &Named) {
     let at = node.below("MLModelResourceId");
     let found = group.resources.iter().find(|resource| resource.id == inference.resource);
     let Some(resource) = found else {
+        if named.resources.contains(&inference.resource) {
+            return;
+        }
         let known: Vec<&str> = group.resources.iter().map(|known| known.id.as_str()).collect();
         let hint = match known.as_slice() {
             [] => "give the resource definition, too".to_owned(),
@@ -51,7 +55,7 @@ fn model_of(node: &Node<'_>, inference: &Inference, group: &Group) {
         return;
     };
     let ResourceData::Model { source, destination, .. } = &resource.data else {
-        let rule = format!("a model comes from a resource of type {}", "ML_Model");
+        let rule = "a model comes from a resource of type ML_Model";
         at.error(rule, format!("'{}' is a {}", resource.id, resource.data.type_name()));
         return;
     };
@@ -81,7 +85,7 @@ fn model_of(node: &Node<'_>, inference: &Inference, group: &Group) {
 }
 
 /// Checks which resources functions use, and how.
-pub(super) fn functions(functions: &[(Node<'_>, Function)], group: &Group) {
+pub(super) fn functions(functions: &[(Node<'_>, Function)], group: &Group, named: &Named) {
     for (node, function) in functions {
         let environment = node.below("FunctionConfiguration").below("Environment");
         let policies = environment.below("ResourceAccessPolicies");
@@ -94,10 +98,12 @@ pub(super) fn functions(functions: &[(Node<'_>, Function)], group: &Group) {
             let Some(item) = items.iter().find(same) else { continue };
             let found = group.resources.iter().find(|resource| resource.id == access.resource);
             let Some(resource) = found else {
-                item.below("ResourceId").error(
-                    "the group has no such resource",
-                    "add it to the resource definition, or take it out here",
-                );
+                if !named.resources.contains(&access.resource) {
+                    item.below("ResourceId").error(
+                        "the group has no such resource",
+                        "add it to the resource definition, or take it out here",
+                    );
+                }
                 continue;
             };
             permission(item, function, resource, access.permission);
@@ -182,8 +188,8 @@ fn permission(
 
 /// That a function does not read a model only because its group owns the files.
 fn shared_group(node: &Node<'_>, function: &Function, group: &Group) {
-    let Some((uid, gid)) = function.run_as.filter(|(uid, _)| *uid != 0) else { return };
-    debug_assert_ne!(uid, 0);
+    // Greengrass skips this for root, who may read everything.
+    let Some((_, gid)) = function.run_as.filter(|(uid, _)| *uid != 0) else { return };
     for resource in &group.resources {
         let ResourceData::Model { owner: Some((owner, _)), .. } = &resource.data else { continue };
         let attached = function.resources.iter().any(|access| access.resource == resource.id);

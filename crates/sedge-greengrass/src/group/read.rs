@@ -159,10 +159,26 @@ fn group(collected: &Collected, options: &Options, recorder: &Recorder) -> Group
         subscriptions: plain(&subscriptions),
         loggers: plain(&loggers),
     };
-    cross::connectors(&connectors, &group);
-    cross::functions(&functions, &group);
-    subscription::check_all(&subscriptions, &group);
+    let named = |kind: Kind, key: &str| -> BTreeSet<String> {
+        let nodes = items(kind).into_iter();
+        nodes.filter_map(|(node, _)| Some(node.below(key).value.as_str()?.to_owned())).collect()
+    };
+    let named = Named {
+        resources: named(Kind::Resources, "Id"),
+        functions: named(Kind::Functions, "FunctionArn"),
+        connectors: named(Kind::Connectors, "ConnectorArn"),
+    };
+    cross::connectors(&connectors, &group, &named);
+    cross::functions(&functions, &group, &named);
+    subscription::check_all(&subscriptions, &group, &named);
     group
+}
+
+/// What definitions name, right or not: what could not be read was told, and is not missed.
+pub(super) struct Named {
+    pub(super) resources: BTreeSet<String>,
+    pub(super) functions: BTreeSet<String>,
+    pub(super) connectors: BTreeSet<String>,
 }
 
 /// The items that can be read.

@@ -2,7 +2,8 @@
 
 use super::node::Node;
 use super::pattern::THING;
-use super::{Endpoint, Group, Subscription};
+use super::read::Named;
+use super::{Connector, Endpoint, Group, Subscription};
 use crate::ArnError;
 
 /// Bytes of a topic at AWS IoT.
@@ -82,10 +83,15 @@ fn subject(node: &Node<'_>) -> Option<String> {
 }
 
 /// Whether what subscriptions name is in the group.
-pub(super) fn check_all(subscriptions: &[(Node<'_>, Subscription)], group: &Group) {
+pub(super) fn check_all(subscriptions: &[(Node<'_>, Subscription)], group: &Group, named: &Named) {
     for (node, subscription) in subscriptions {
         for (key, end) in [("Source", &subscription.source), ("Target", &subscription.target)] {
-            check(&node.below(key), end, group);
+            let node = node.below(key);
+            let text = node.value.as_str().unwrap_or_default();
+            let all = [&named.functions, &named.connectors];
+            if !all.iter().any(|all| all.contains(text)) {
+                check(&node, end, group);
+            }
         }
     }
 }
@@ -93,11 +99,10 @@ pub(super) fn check_all(subscriptions: &[(Node<'_>, Subscription)], group: &Grou
 fn check(node: &Node<'_>, end: &Endpoint, group: &Group) {
     match end {
         Endpoint::Connector(arn) => {
-            let named = |version| (arn.name.as_str(), version);
-            let mut here = group.connectors.iter().map(|connector| &connector.arn);
-            if here
-                .any(|known| named(known.version) == named(arn.version) && known.name == arn.name)
-            {
+            // Wherever it is: a connector's region is that of the group's account.
+            let same =
+                |known: &Connector| known.arn.name == arn.name && known.arn.version == arn.version;
+            if group.connectors.iter().any(same) {
                 return;
             }
             let other = group.connectors.iter().find(|known| known.arn.name == arn.name);

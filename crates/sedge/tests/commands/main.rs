@@ -10,6 +10,7 @@ mod program;
 mod bundle;
 mod config;
 mod doctor;
+mod greengrass;
 mod help;
 mod mistakes;
 mod model;
@@ -22,9 +23,16 @@ use std::process::Command;
 /// The program without what the environment of a test says about colour, width and engines.
 fn command(arguments: &[&str]) -> Command {
     let mut command = program::command(arguments);
-    for name in
-        ["COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SEDGE_ONNXRUNTIME", "XDG_DATA_HOME"]
-    {
+    for name in [
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "COLUMNS",
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "SEDGE_ONNXRUNTIME",
+        "XDG_DATA_HOME",
+    ] {
         command.env_remove(name);
     }
     command

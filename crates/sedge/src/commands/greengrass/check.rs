@@ -47,8 +47,8 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Reading { group, mut report } = self.definitions.read(&self.file);
-        self.code(&group, &mut report)?;
+        let Reading { mut group, mut report } = self.definitions.read(&self.file);
+        self.code(&mut group, &mut report)?;
         local::missing(&group).into_iter().for_each(|problem| report.push(problem));
         let mut out = std::io::stdout().lock();
         match self.format {
@@ -61,17 +61,15 @@ impl Check {
     }
 
     /// Looks for the code of functions, in a directory that is named or there.
-    fn code(&self, group: &Group, report: &mut Report) -> Result<()> {
+    fn code(&self, group: &mut Group, report: &mut Report) -> Result<()> {
         let by_custom = root::choose(None, None).join("lambda");
         let named = self.definitions.lambda_dir.as_deref();
         let Some(directory) = named.or_else(|| by_custom.is_dir().then_some(&by_custom)) else {
             return Ok(());
         };
         let unpacked = tempfile::tempdir().context("cannot make a directory for archives")?;
-        for function in &group.functions {
-            let found = code::find(function, directory, unpacked.path());
-            found.problems.into_iter().for_each(|problem| report.push(problem));
-        }
+        let (_, problems) = code::find_all(group, directory, unpacked.path());
+        problems.into_iter().for_each(|problem| report.push(problem));
         Ok(())
     }
 }

@@ -108,13 +108,10 @@ fn service_of(text: &mut String, connector: &Connector, section: &ServiceConfig,
         ),
     );
     let name = section.name();
-    comment(
-        text,
-        &format!(
-            "Changed: POST /endpoints/{name}/invocations answers with names, scores and boxes as \
-             docs/http.md says, not with the connector's bare list."
-        ),
+    let call = format!(
+        "POST /endpoints/{name}/invocations answers as the connector did, for clients over HTTP."
     );
+    comment(text, &call);
     text.push_str("[[service]]\n");
     key(text, "name", name.as_str());
     key(text, "model", section.model.display().to_string());
@@ -137,9 +134,11 @@ fn service_of(text: &mut String, connector: &Connector, section: &ServiceConfig,
          everything that is not a comment overrides it.",
     );
     text.push_str("[service.input]\n");
-    for (path, value, _) in &section.customs {
-        let name = path.trim_start_matches("input.0.");
-        // Of the two, only the camera's note is not in any model.
+    let prepared = section.customs.iter();
+    let prepared =
+        prepared.filter_map(|(path, value, _)| Some((path.strip_prefix("input.0.")?, value)));
+    for (name, value) in prepared {
+        // The camera's note is the one thing that no model says anything of.
         let marked = if name == "orientation" { "" } else { "#" };
         let _ = writeln!(text, "{marked}{name} = {value}");
     }

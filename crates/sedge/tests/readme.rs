@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 const FROM_SOURCE: &str = "cargo run --release --quiet -- ";
 
 /// A page whose commands are run, and how many it has at least.
-const PAGES: [(&str, usize); 9] = [
+const PAGES: [(&str, usize); 10] = [
     ("README.md", 5),
     ("docs/formats/chainer.md", 2),
     ("docs/formats/mxnet.md", 2),
@@ -18,6 +18,7 @@ const PAGES: [(&str, usize); 9] = [
     ("docs/formats/onnx.md", 3),
     ("docs/formats/tensorflow.md", 3),
     ("docs/formats/tflite.md", 5),
+    ("docs/migrate-from-greengrass-v1.md", 3),
     ("docs/operations.md", 2),
     ("docs/signing.md", 4),
 ];

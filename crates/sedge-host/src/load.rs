@@ -1,9 +1,10 @@
 //! A version from the files of an installed model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sedge_engine::Registry;
+use sedge_package::Package;
 use sedge_service::{Pipeline, Service, Version};
 use sedge_worker::{Launch, LoadSpec, Worker};
 
@@ -23,8 +24,21 @@ pub(crate) async fn load(
     number: u64,
     path: &Path,
 ) -> Result<Loaded, HostError> {
+    // A model of several files is named by one of them; in the store all are its own.
+    let files = path.is_file().then(|| path.parent().map(Path::to_owned)).flatten();
+    load_with(service, spec, options, number, path, files.into_iter().collect()).await
+}
+
+async fn load_with(
+    service: &Service,
+    spec: &ServiceSpec,
+    options: &HostOptions,
+    number: u64,
+    path: &Path,
+    files: Vec<PathBuf>,
+) -> Result<Loaded, HostError> {
     match spec.isolation {
-        Isolation::Process => in_process(service, spec, options, number, path).await,
+        Isolation::Process => in_process(service, spec, options, number, path, files).await,
         Isolation::Thread => in_threads(service, spec, number, path).await,
     }
 }
@@ -39,7 +53,21 @@ pub async fn load_in_place(
     options: &HostOptions,
     path: &Path,
 ) -> Result<Arc<Version>, HostError> {
-    load(service, spec, options, 1, path).await.map(|loaded| loaded.version)
+    let files = files_of(path, spec).await?;
+    load_with(service, spec, options, 1, path, files).await.map(|loaded| loaded.version)
+}
+
+/// What a model consists of that is named by one of its files, among others that are not its own.
+async fn files_of(path: &Path, spec: &ServiceSpec) -> Result<Vec<PathBuf>, HostError> {
+    if spec.isolation == Isolation::Thread || !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
+    let open = move || match Package::open(&path, &overrides) {
+        Ok(package) => Ok(package.files().map(|(file, _)| file).collect()),
+        Err(error) => Err(HostError::Load(error.to_string())),
+    };
+    tokio::task::spawn_blocking(open).await?
 }
 
 async fn in_process(
@@ -48,8 +76,10 @@ async fn in_process(
     options: &HostOptions,
     number: u64,
     path: &Path,
+    files: Vec<PathBuf>,
 ) -> Result<Loaded, HostError> {
     let mut readable = options.readable.clone();
+    readable.extend(files);
     // Labels and the like that the configuration names lie beside it, not in the package.
     let named = spec.request.overrides.iter().filter_map(|(_, value, _)| value.as_str());
     readable.extend(named.map(Path::new).filter(|path| path.is_absolute()).map(Into::into));

@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) s3: S3,
     /// Whose models are installed.
     pub(crate) trust: Trust,
+    /// Functions of a Greengrass V1 group.
+    pub(crate) greengrass: Greengrass,
     /// The services.
     pub(crate) service: Vec<ServiceConfig>,
 }
@@ -124,6 +126,26 @@ pub(crate) enum Credentials {
     Container,
 }
 
+/// `[greengrass]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Greengrass {
+    /// Port on 127.0.0.1 at which functions find their core.
+    pub(crate) port: u16,
+    /// Interpreter of the functions.
+    pub(crate) python: Option<PathBuf>,
+    /// Account in the ARN of the core's thing.
+    pub(crate) account: Option<String>,
+    /// Whether functions may run as root.
+    pub(crate) allow_root: bool,
+}
+
+impl Default for Greengrass {
+    fn default() -> Self {
+        Self { port: 8000, python: None, account: None, allow_root: false }
+    }
+}
+
 /// `[trust]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -174,6 +196,7 @@ impl Config {
         let at = |path: Option<PathBuf>| path.map(|path| base.join(path));
         self.root = at(self.root);
         self.download.ca_file = at(self.download.ca_file);
+        self.greengrass.python = at(self.greengrass.python);
         self.s3.secret_access_key_file = at(self.s3.secret_access_key_file);
         for key in self.trust.keys.iter_mut().filter(|key| !TrustList::is_inline(key)) {
             *key = base.join(&*key).to_string_lossy().into_owned();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueHint};
 use sedge_deploy::{Hooks, InstallRequest, Store};
 use sedge_greengrass::group::{Group, Options, Reading, Report, Severity, read_files};
@@ -11,6 +11,10 @@ use sedge_greengrass::models::{self, Resources};
 
 use crate::config::{Config, ServiceConfig};
 use crate::hosting;
+
+mod running;
+
+pub(crate) use running::Running;
 
 /// What is said about definitions beside their files.
 #[derive(Clone, Debug, Default, Args)]
@@ -107,16 +111,16 @@ pub(crate) fn sections(group: &Group) -> Result<Vec<ServiceConfig>> {
     Ok(services.map(section).collect())
 }
 
-/// Brings the models that functions use, and logs what comes of it: they may be large, and services
-/// do not wait for them.
-pub(crate) fn bring_resources(
+/// Brings the models that functions use, and logs what comes of it. They may be large: this is for a
+/// thread that may block, which is what comes back.
+fn bring_resources(
     store: &std::sync::Arc<Store>,
     group: Group,
     config: &Config,
-) -> Result<()> {
+) -> Result<impl FnOnce() + Send + use<>> {
     let (store, remote) = (store.clone(), hosting::remote(config)?);
     let most = config.download.max_mib << 20;
-    let bring = move || {
+    Ok(move || {
         let resources = Resources::new(&store);
         for resource in group.resources.iter().filter(|known| models::is_used(known, &group)) {
             let request = |source: &str| {
@@ -139,10 +143,5 @@ pub(crate) fn bring_resources(
                 }
             }
         }
-    };
-    std::thread::Builder::new()
-        .name("resources".to_owned())
-        .spawn(bring)
-        .map(drop)
-        .context("cannot start a thread")
+    })
 }

@@ -17,7 +17,7 @@ use sedge_vision::DecodeLimits;
 use serde_json::{Value, json};
 
 use crate::config::{self, Config, Credentials, ServiceConfig};
-use crate::greengrass::{self, GroupFlags};
+use crate::greengrass::{self, GroupFlags, Running};
 use crate::overrides::Override;
 
 /// Longest time until a model is loaded; a large one on a slow card takes minutes.
@@ -222,9 +222,9 @@ pub(crate) fn store(root: &Path) -> Result<Arc<Store>> {
 /// Tells the host what is asked for at the control socket.
 pub(crate) struct Control {
     pub(crate) host: Arc<Host>,
-    pub(crate) store: Arc<Store>,
     pub(crate) sources: Sources,
     pub(crate) flags: Flags,
+    pub(crate) running: Running,
 }
 
 impl Control {
@@ -232,10 +232,9 @@ impl Control {
     /// is not valid.
     pub(crate) async fn reload(&self) -> Result<Value> {
         let (config, group) = self.sources.read()?;
-        if let Some(group) = group {
-            greengrass::bring_resources(&self.store, group, &config)?;
-        }
-        let changes = self.host.apply(specs(&config, &self.flags)?).await?;
+        let specs = specs(&config, &self.flags)?;
+        self.running.deploy(group, &config).await?;
+        let changes = self.host.apply(specs).await?;
         let changes: Vec<_> = changes
             .into_iter()
             .map(|(service, change)| json!({ "service": service, "change": change }))
@@ -288,6 +287,10 @@ impl Manager for Control {
 
     fn reload(&self) -> Managed<'_> {
         Box::pin(async move { Control::reload(self).await.map_err(|error| failed(&error)) })
+    }
+
+    fn greengrass(&self) -> Managed<'_> {
+        Box::pin(async move { Ok(json!(self.running.status().await)) })
     }
 
     fn plan(&self, config: String) -> Managed<'_> {

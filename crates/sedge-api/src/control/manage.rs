@@ -6,6 +6,7 @@
 //! - `POST /api/v1/services/{name}/{update|rollback|restart|reset}`; `?force` with `update` also
 //!   takes a version that was found bad, or a file that is not the one of the first time.
 //! - `POST /api/v1/reload`: the configuration file is read again.
+//! - `GET /api/v1/greengrass`: the functions of a Greengrass V1 group; `null` without one.
 //! - `POST /api/v1/plan` with `{"config": "/path"}`: what that would change.
 //!
 //! Answers are JSON; errors are `{"error": "text"}`.
@@ -65,6 +66,8 @@ pub trait Manager: Send + Sync {
     fn logs(&self, service: String) -> Managed<'_>;
     /// Reads the configuration again.
     fn reload(&self) -> Managed<'_>;
+    /// What runs of a Greengrass group; null without one.
+    fn greengrass(&self) -> Managed<'_>;
     /// What a configuration would change.
     fn plan(&self, config: String) -> Managed<'_>;
 }
@@ -77,6 +80,7 @@ pub(crate) fn routes(app: Arc<App>, manager: Arc<dyn Manager>) -> Router {
         .route("/api/v1/services/{name}/logs", get(logs))
         .route("/api/v1/services/{name}/{action}", post(act))
         .route("/api/v1/reload", post(reload))
+        .route("/api/v1/greengrass", get(greengrass))
         .route("/api/v1/plan", post(plan))
         .with_state((app, manager))
 }
@@ -129,6 +133,10 @@ async fn act(
 
 async fn reload(State((_, manager)): State<Shared>) -> Response {
     answer(manager.reload().await)
+}
+
+async fn greengrass(State((_, manager)): State<Shared>) -> Response {
+    answer(manager.greengrass().await)
 }
 
 #[derive(Deserialize)]

@@ -1,16 +1,18 @@
 mod check;
 mod migrate;
+mod status;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Check the definitions of a Greengrass V1 group, and rewrite them for Sedge
+/// Check the definitions of a Greengrass V1 group, rewrite them for Sedge, see its functions run
 #[derive(Debug, Subcommand)]
 pub(crate) enum Greengrass {
     Check(check::Check),
     Migrate(migrate::Migrate),
+    Status(status::Status),
 }
 
 impl Greengrass {
@@ -18,6 +20,7 @@ impl Greengrass {
         match self {
             Greengrass::Check(command) => command.run(),
             Greengrass::Migrate(command) => command.run(),
+            Greengrass::Status(command) => command.run(),
         }
     }
 }

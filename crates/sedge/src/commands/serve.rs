@@ -137,7 +137,14 @@ impl Serve {
             Some(sources) => {
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
                 let root = root::choose(self.root.as_deref(), config.root.as_deref());
-                Some(Hosted::prepare(sources, &config, group, flags, &root, services.clone())?)
+                Some(Hosted::prepare(
+                    sources,
+                    config.clone(),
+                    group,
+                    flags,
+                    &root,
+                    services.clone(),
+                )?)
             }
             None => {
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };

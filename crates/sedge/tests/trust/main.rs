@@ -13,6 +13,7 @@ mod changes;
 mod core_kills;
 mod culprits;
 mod cycles;
+mod forms;
 mod home;
 mod http;
 mod models;

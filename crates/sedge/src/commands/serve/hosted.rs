@@ -12,14 +12,17 @@ use sedge_host::{Host, ServiceSpec};
 use sedge_service::Services;
 
 use crate::config::Config;
+use crate::greengrass::Running;
 use crate::hosting::{self, Control, Flags, Sources};
-use crate::{greengrass, root};
+use crate::root;
 
 pub(super) struct Hosted {
     control: Arc<Control>,
     host: Arc<Host>,
     services: Arc<Services>,
     specs: Vec<ServiceSpec>,
+    group: Option<Group>,
+    config: Config,
     socket: PathBuf,
 }
 
@@ -27,14 +30,14 @@ impl Hosted {
     /// Everything that can be found wrong before a service is begun.
     pub(super) fn prepare(
         sources: Sources,
-        config: &Config,
+        config: Config,
         group: Option<Group>,
         flags: Flags,
         root: &Path,
         services: Arc<Services>,
     ) -> Result<Self> {
-        let specs = hosting::specs(config, &flags)?;
-        if specs.is_empty() {
+        let specs = hosting::specs(&config, &flags)?;
+        if specs.is_empty() && group.is_none() {
             let hint = "add a [[service]] with model = \"PATH\", then sedge service reload";
             let path = sources.config.as_deref().unwrap_or(Path::new("")).display();
             tracing::warn!(config = %path, "no model is served yet: {hint}");
@@ -44,15 +47,14 @@ impl Hosted {
             Ok(()) => sedge_worker::clear_away(),
             Err(reason) => tracing::debug!("memory limits are watched, not enforced: {reason}"),
         }
-        let store = hosting::store(root)?;
-        if let Some(group) = group {
-            greengrass::bring_resources(&store, group, config)?;
-        }
-        let host = hosting::host(config, store.clone(), services.clone())?;
-        let socket = root::control_socket(&std::path::absolute(root)?);
-        let sources = sources.absolute()?;
-        let control = Arc::new(Control { host: host.clone(), store, sources, flags });
-        Ok(Self { control, host, services, specs, socket })
+        let (root, sources) = (std::path::absolute(root)?, sources.absolute()?);
+        let store = hosting::store(&root)?;
+        let host = hosting::host(&config, store.clone(), services.clone())?;
+        let socket = root::control_socket(&root);
+        let definitions = &sources.group.definitions;
+        let running = Running::new(&root, definitions, store, services.clone());
+        let control = Arc::new(Control { host: host.clone(), sources, flags, running });
+        Ok(Self { control, host, services, specs, group, config, socket })
     }
 
     /// Begins the services and listens at the control socket.
@@ -71,6 +73,7 @@ impl Hosted {
         let router = sedge_api::control_router(self.services.clone(), options.clone(), manager);
         tokio::spawn(sedge_api::serve_local(listener, router));
         self.host.apply(self.specs.clone()).await?;
+        self.control.running.deploy(self.group.clone(), &self.config).await?;
         Ok(())
     }
 
@@ -85,6 +88,7 @@ impl Hosted {
     }
 
     pub(super) async fn stop(self) {
+        self.control.running.stop().await;
         self.host.stop().await;
         let _ = std::fs::remove_file(&self.socket);
     }

@@ -215,4 +215,5 @@ fn templates_cannot_ask_for_everything() {
     let reading = read_texts(&[("t.json".into(), text)], &options(&[]));
     assert!(reading.report.has_errors());
     assert!(told(&reading).contains("circle"), "{}", told(&reading));
+    assert!(reading.report.problems.len() < 10, "{}", told(&reading));
 }

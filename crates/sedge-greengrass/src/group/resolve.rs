@@ -12,7 +12,9 @@ use super::node::join;
 /// References that lead to each other are followed this far.
 const MOST_DEEP: usize = 32;
 /// Most work on one template, in values and bytes: a few references may ask for very much.
-const MOST_WORK: usize = 5 << 20;
+const MOST_WORK: usize = 1 << 20;
+/// Most references of one list that are told to lead nowhere.
+const MOST_MISSING: usize = 200;
 
 /// A reference whose value is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -281,6 +283,10 @@ impl<'a> Resolver<'a> {
     }
 
     fn missing(&self, at: At<'_>, what: &str, rule: &str, told: Told<'_>) -> Value {
+        let same = |missing: &Missing| missing.what == what && missing.path == at.path;
+        if told.len() == MOST_MISSING || told.iter().any(same) {
+            return Value::Null;
+        }
         told.push(Missing {
             path: at.path.to_owned(),
             what: what.to_owned(),

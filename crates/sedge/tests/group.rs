@@ -75,8 +75,6 @@ fn a_connector_answers_and_its_model_is_where_functions_look() {
     for file in fs::read_dir(model).unwrap().flatten() {
         fs::copy(file.path(), at("files").join(file.file_name())).unwrap();
     }
-    let manifest = "schema = 1\n[model]\nfiles = [\"image-classification-symbol.json\"]\n";
-    fs::write(at("files/model.toml"), manifest).unwrap();
     fs::write(at("files/hyperparams.json"), "{\"num_classes\": 10}").unwrap();
     let served = Arc::new(Mutex::new(("one", pack(&at("model.tar.gz"), &at("files")))));
     let given = served.clone();
@@ -88,11 +86,14 @@ fn a_connector_answers_and_its_model_is_where_functions_look() {
         }
     });
     let config = format!(
-        "[s3]\nendpoint = \"{}\"\npath_style = true\ncredentials = \"anonymous\"\nregion = \"eu-west-1\"\n",
+        "[greengrass]\nport = 0\n[s3]\nendpoint = \"{}\"\npath_style = true\ncredentials = \"anonymous\"\nregion = \"eu-west-1\"\n",
         bucket.base
     );
     fs::write(at("sedge.toml"), config).unwrap();
     fs::write(at("group.json"), group().to_string()).unwrap();
+    fs::create_dir_all(at("root/lambda/sorter")).unwrap();
+    let code = "def lambda_handler(event, context):\n    return event\n";
+    fs::write(at("root/lambda/sorter/lambda_function.py"), code).unwrap();
     let (root, config, group) = (at("root"), at("sedge.toml"), at("group.json"));
     let names = [&config, &group, &root].map(|path| path.to_str().unwrap());
     let server = Server::start(&[

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Check the definitions of a Greengrass V1 group, rewrite them for Sedge, see its functions run
+/// Check a Greengrass V1 group, rewrite it for Sedge, see its functions run
 #[derive(Debug, Subcommand)]
 pub(crate) enum Greengrass {
     Check(check::Check),

@@ -131,6 +131,8 @@ def main():
     # argparse would take a tenth of the memory that a function has by default.
     arguments = dict(argument.split('=', 1) for argument in sys.argv[1:])
     name, timeout = arguments['--handler'], float(arguments['--timeout'])
+    # Its code is named by an ARN on many devices, and PYTHONPATH has no way to write a colon.
+    sys.path.insert(1, os.getcwd())
     # The function's own arguments: none.
     del sys.argv[1:]
     root = logging.getLogger()

@@ -38,20 +38,19 @@ impl Tree {
         LOOK
     }
 
-    /// Whether they took more memory than they may, or the kernel ended one of them for that.
+    /// Whether they take more memory than they may and nobody but the caller ends them for it: in
+    /// a control group, the kernel does.
     pub fn look(&mut self) -> bool {
-        let Some(limit) = self.limit else { return false };
-        if let Some(group) = &self.group {
-            return group.was_exceeded();
-        }
-        let page = rustix::param::page_size() as u64;
-        let resident: u64 = processes()
-            .filter_map(Stat::of)
-            .filter(|stat| stat.group == self.leader)
-            .map(|stat| stat.resident_pages * page)
-            .sum();
+        let (Some(limit), None) = (self.limit, &self.group) else { return false };
+        let is_member = |pid: &u32| Stat::of(*pid).is_some_and(|stat| stat.group == self.leader);
+        let resident = processes().filter(is_member).map(own_memory).sum();
         self.peak = self.peak.max(resident);
         resident > limit
+    }
+
+    /// Whether the kernel has ended one of them for its memory.
+    pub fn was_exceeded(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::was_exceeded)
     }
 
     /// The most memory that was seen, in bytes.
@@ -94,6 +93,18 @@ impl Tree {
     }
 }
 
+/// What a process has resident of its own, in bytes: pages of programs and libraries, which the
+/// kernel can take back and others share, do not count, as they do not hold up a control group.
+fn own_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    let own = kib("RssAnon:").map(|anonymous| anonymous + kib("RssShmem:").unwrap_or(0));
+    own.or_else(|| kib("VmRSS:")).unwrap_or(0) << 10
+}
+
 fn processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -103,7 +114,6 @@ fn processes() -> impl Iterator<Item = u32> {
 struct Stat {
     runs: bool,
     group: u32,
-    resident_pages: u64,
 }
 
 impl Stat {
@@ -112,13 +122,11 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The name before may hold anything, also brackets. State is field 3, the group 5, resident
-        // pages 24.
+        // The name before may hold anything, also brackets. State is field 3, the group 5.
         let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
         Some(Self {
             runs: !fields.first()?.starts_with(['Z', 'X']),
             group: fields.get(2)?.parse().ok()?,
-            resident_pages: fields.get(21)?.parse().ok()?,
         })
     }
 }
@@ -132,11 +140,12 @@ mod tests {
 
     #[test]
     fn what_a_process_is_is_read() {
-        let text = "42 (a) R) S 1 40 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 1000 77 18446";
+        let text = "42 (a) R) S 1 40 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 1000 77";
         let stat = Stat::parse(text).unwrap();
         assert!(stat.runs);
-        assert_eq!((stat.group, stat.resident_pages), (40, 77));
-        for text in ["", "1 (a)", "1 (a) S", "1 (a) S 1 x 1", "1 (a) Z 1 2"] {
+        assert_eq!(stat.group, 40);
+        assert!(own_memory(std::process::id()) > 100 << 10);
+        for text in ["", "1 (a)", "1 (a) S", "1 (a) S 1 x 1", "1 (a) Z 1"] {
             assert!(Stat::parse(text).is_none(), "{text}");
         }
     }

@@ -91,7 +91,8 @@ impl Instance {
         let started = process::spawn(launch, &seat.token).map_err(|error| {
             shared.seats.leave(&seat);
             let (program, directory) = (launch.program.display(), launch.directory.display());
-            failed(format!("cannot start {program} in {directory}: {error}"))
+            let hint = "Hint: the function's user needs to reach both";
+            failed(format!("cannot start {program} in {directory}: {error}. {hint}"))
         })?;
         let pid = started.child.id().unwrap_or(0);
         let mark = format!("AWS_CONTAINER_AUTHORIZATION_TOKEN={}", seat.token);
@@ -215,7 +216,9 @@ impl Keeper {
             }
         })
         .await;
-        if verdict.is_none() && tree.look() {
+        // The kernel may have ended a child, which is the function's own matter.
+        let is_killed = status.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
+        if verdict.is_none() && is_killed && tree.was_exceeded() {
             verdict = Some(self.memory(&tree));
         }
         let state = state(status);

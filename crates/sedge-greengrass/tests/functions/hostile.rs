@@ -107,7 +107,7 @@ async fn nonsense_is_refused_and_the_rest_goes_on() {
             "HTTP/1.1 400",
         ),
         (format!("{head}Content-Length: 5\r\n\r\nab").into_bytes(), ""),
-        (format!("{head}X: {}\r\n\r\n", "x".repeat(3 << 20)).into_bytes(), "HTTP/1.1 431"),
+        (format!("{head}X: {}\r\n\r\n", "x".repeat(9 << 20)).into_bytes(), "HTTP/1.1 431"),
         (
             format!("{head}X-Amz-Client-Context: {}\r\n\r\n", "e30=".repeat(1 << 18)).into_bytes(),
             "HTTP/1.1 400",
@@ -116,7 +116,9 @@ async fn nonsense_is_refused_and_the_rest_goes_on() {
     ] {
         let answer = exchange(port, &bytes).await;
         let begin = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
-        assert!(answer.starts_with(wanted), "{begin}: {answer}");
+        // Who still sends when the answer comes may find the connection reset instead.
+        let is_reset = answer.is_empty() && bytes.len() > 1 << 20;
+        assert!(answer.starts_with(wanted) || is_reset, "{begin}: {answer}");
     }
     // Connections that say nothing hold nothing up.
     let mut silent = Vec::new();

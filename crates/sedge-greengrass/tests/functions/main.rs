@@ -7,5 +7,6 @@ mod bench;
 mod calls;
 mod hostile;
 mod lives;
+mod pythons;
 mod sdk;
 mod services;

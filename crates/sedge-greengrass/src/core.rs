@@ -12,15 +12,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::function::{
-    self, Board, Fleet, FunctionStatus, Launch, LaunchError, OnDemand, Pinned, Shared, Surroundings,
+    self, Board, Fleet, FunctionStatus, Launch, LaunchError, OnDemand, Pinned, Shared, State,
+    Surroundings,
 };
-use crate::group::{Group, Level};
+use crate::group::{Function, Group, Level};
 use crate::ipc::{Ipc, Registry};
 use crate::log::Logs;
 use crate::router::{NoUplink, Router, Uplink};
 use crate::secrets::Secrets;
 use crate::shadow::Shadows;
-use crate::{ArnError, Callee, ConnectorArn, FunctionArn, router, secrets, shadow};
+use crate::{
+    Answer, ArnError, Call, Callee, ConnectorArn, Failure, FunctionArn, router, secrets, shadow,
+};
 
 /// Longest wait for processes to end. They get two seconds to do so by themselves.
 const STOP: Duration = Duration::from_secs(10);
@@ -95,6 +98,24 @@ pub struct CoreStatus {
     pub refused: u64,
 }
 
+/// A function that is to be started.
+struct Planned {
+    function: Function,
+    launch: Launch,
+}
+
+/// Answers for a function that cannot be started.
+struct Missing {
+    why: String,
+}
+
+impl Callee for Missing {
+    fn call(&self, _: Call) -> Answer {
+        let failure = Failure::Unhandled(self.why.clone());
+        Box::pin(async move { Err(failure) })
+    }
+}
+
 /// What runs a group's functions: the protocol's server, their processes, subscriptions, shadows,
 /// secrets and logs.
 ///
@@ -106,7 +127,8 @@ pub struct Core {
     logs: Arc<Logs>,
     fleet: Arc<Fleet>,
     stop: watch::Sender<bool>,
-    launches: Vec<(Launch, bool)>,
+    launches: Vec<Planned>,
+    around: Surroundings,
     boards: Mutex<Vec<Arc<Board>>>,
     kept: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -142,12 +164,12 @@ impl Core {
             let code = options.code.get(&function.id).map(PathBuf::as_path);
             let launch = Launch::new(function, code, &around)
                 .map_err(|error| StartError::Launch(function.arn.to_string(), error))?;
-            Ok((launch, function.pinned))
+            Ok(Planned { function: function.clone(), launch })
         });
         let launches = launches.collect::<Result<_, StartError>>()?;
         let (stop, fleet) = (watch::Sender::new(false), Fleet::new());
         let (boards, kept) = (Mutex::default(), Mutex::default());
-        Ok(Self { ipc, router, logs, fleet, stop, launches, boards, kept })
+        Ok(Self { ipc, router, logs, fleet, stop, launches, around, boards, kept })
     }
 
     /// Lets `callee` answer calls of a connector's or another address.
@@ -176,23 +198,36 @@ impl Core {
     }
 
     /// Starts the functions; those that run all the time begin now, and are started again when
-    /// they end.
+    /// they end. Their models have to be there by now: a function without its own answers that it
+    /// is missing, and the others run.
     pub fn start(&mut self) {
         let shared = Shared {
             seats: self.ipc.seats().clone(),
             logs: self.logs.clone(),
             stop: self.stop.subscribe(),
         };
-        for (launch, pinned) in std::mem::take(&mut self.launches) {
-            let arn = launch.arn.clone();
+        for Planned { function, mut launch } in std::mem::take(&mut self.launches) {
+            let (arn, pinned) = (function.arn.clone(), function.pinned);
             let board = Arc::new(Board::new(arn.to_string(), pinned));
             self.boards.lock().unwrap_or_else(PoisonError::into_inner).push(board.clone());
-            let callee: Arc<dyn Callee> = if pinned {
-                let (pinned, kept) = Pinned::start(launch, shared.clone(), board);
-                self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
-                Arc::new(pinned)
-            } else {
-                Arc::new(OnDemand::new(launch, shared.clone(), self.fleet.clone(), board))
+            let callee: Arc<dyn Callee> = match launch.place(&function, &self.around) {
+                Ok(()) if pinned => {
+                    let (pinned, kept) = Pinned::start(launch, shared.clone(), board);
+                    self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+                    Arc::new(pinned)
+                }
+                Ok(()) => {
+                    Arc::new(OnDemand::new(launch, shared.clone(), self.fleet.clone(), board))
+                }
+                // Models arrive from elsewhere and devices are plugged in: the others run.
+                Err(error) => {
+                    let why = format!("the function {arn} cannot be started: {error}");
+                    self.logs.write_runtime(Level::Error, &why, &[]);
+                    tracing::error!("{why}");
+                    board.ended(&why);
+                    board.set(State::Missing);
+                    Arc::new(Missing { why })
+                }
             };
             self.register(&arn, callee);
         }

@@ -91,7 +91,10 @@ impl Logs {
         let file = self.file(self.directory.join("system").join("runtime.log"), self.system);
         let fields: Vec<String> =
             about.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
-        file.write(level, &format!("{message}\t{{{}}}", fields.join(", ")));
+        match fields.as_slice() {
+            [] => file.write(level, message),
+            fields => file.write(level, &format!("{message}\t{{{}}}", fields.join(", "))),
+        }
     }
 
     fn file(&self, path: PathBuf, keeping: Keeping) -> Arc<LogFile> {

@@ -103,14 +103,8 @@ impl Launch {
             format!("--handler={handler}").into(),
             format!("--timeout={}", function.timeout.as_secs_f64()).into(),
         ];
-        let mut identity = identity(function, around)?;
-        let places = Places::of(function, around)?;
-        if let Some(identity) = &mut identity {
-            let groups = places.groups.iter().filter(|gid| is_usable(**gid));
-            identity.groups.extend(groups.map(|gid| Gid::from_raw(*gid)));
-        }
+        let identity = identity(function, around)?;
         let mut environment = environment(function, around);
-        environment.insert("AWS_GG_RESOURCE_PREFIX".into(), places.prefix.into());
         environment.insert("PYTHONPATH".into(), python_path(&runtime, &code, function));
         Ok(Self {
             arn,
@@ -121,8 +115,28 @@ impl Launch {
             memory_bytes: function.memory_bytes,
             timeout: function.timeout,
             identity,
-            mounts: places.mounts,
+            mounts: Vec::new(),
         })
+    }
+
+    /// Puts a function's resources where it finds them; to be done when they are there, before it
+    /// is started.
+    ///
+    /// # Errors
+    /// Which one is not there, and why.
+    pub(crate) fn place(
+        &mut self,
+        function: &Function,
+        around: &Surroundings,
+    ) -> Result<(), LaunchError> {
+        let places = Places::of(function, around)?;
+        if let Some(identity) = &mut self.identity {
+            let groups = places.groups.iter().filter(|gid| is_usable(**gid));
+            identity.groups.extend(groups.map(|gid| Gid::from_raw(*gid)));
+        }
+        self.environment.push(("AWS_GG_RESOURCE_PREFIX".into(), places.prefix.into()));
+        self.mounts = places.mounts;
+        Ok(())
     }
 }
 
@@ -131,7 +145,8 @@ fn python_path(runtime: &Path, code: &Path, function: &Function) -> OsString {
     let own = function.variables.get("PYTHONPATH").map(String::as_str).unwrap_or_default();
     let own = std::env::split_paths(own).filter(|path| !path.as_os_str().is_empty());
     let paths = [runtime.to_owned(), code.to_owned()].into_iter().chain(own);
-    // A path with a colon in it can only be left out.
+    // The code of a name with colons is found by the runtime, which begins in it.
+    let paths = paths.filter(|path| !path.as_os_str().as_bytes().contains(&b':'));
     std::env::join_paths(paths).unwrap_or_else(|_| runtime.into())
 }
 
@@ -257,8 +272,10 @@ impl Places {
 
     /// Shows `source` at its destination, to this function alone.
     fn mount(&mut self, source: &Path, destination: &Path, read_only: bool) -> io::Result<()> {
-        let source = fs::canonicalize(source)?;
-        if !destination.exists() && source.is_dir() {
+        let is_directory = fs::metadata(source)?.is_dir();
+        // Names another one after an update, which the next process sees.
+        let source = std::path::absolute(source)?;
+        if !destination.exists() && is_directory {
             fs::create_dir_all(destination)?;
         } else if !destination.exists() {
             destination.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -280,7 +297,8 @@ fn link(model: &Path, prefix: &Path, destination: &Path) -> io::Result<()> {
     }
     let path = prefix.join(below);
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    std::os::unix::fs::symlink(fs::canonicalize(model)?, path)
+    fs::metadata(model)?;
+    std::os::unix::fs::symlink(std::path::absolute(model)?, path)
 }
 
 /// Whether this process may mount: `CAP_SYS_ADMIN`, 21 (capabilities(7)).

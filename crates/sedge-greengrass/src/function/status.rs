@@ -36,6 +36,8 @@ pub enum State {
     Ready,
     /// It ended or could not be started, and is tried again after a pause.
     Restarting,
+    /// It cannot be started without a resource that is not here.
+    Missing,
     /// It was stopped with the core.
     Stopped,
 }

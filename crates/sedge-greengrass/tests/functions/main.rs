@@ -7,6 +7,7 @@ mod bench;
 mod calls;
 mod hostile;
 mod lives;
+mod places;
 mod pythons;
 mod sdk;
 mod services;

@@ -62,6 +62,18 @@ pub enum LoadError {
         /// What is lacking.
         reason: String,
     },
+    /// A compiled package that cannot be run, here or anywhere.
+    #[error(
+        "the package of SageMaker Neo cannot be run: {0}. Hint: bring the model that was compiled \
+         (MXNet, TensorFlow or ONNX), which runs on every device"
+    )]
+    Compiled(String),
+    /// Machine code of others is asked for in a process that has more to lose than one model.
+    #[error(
+        "engine '{0}' runs machine code of others, in a process of its own only. \
+         Hint: isolation = \"process\""
+    )]
+    Apart(&'static str),
     /// A result that no device can hold.
     #[error(
         "the model's '{name}' would have the shape {shape:?}, which is too large. Hint: the file is damaged, or an input's shape has to be fixed before the model is converted"

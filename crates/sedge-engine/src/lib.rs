@@ -5,8 +5,10 @@
 //!
 //! Read [`Engine`] first, then [`Session`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+#[cfg(feature = "dlr")]
+mod dlr;
 mod error;
 #[cfg(feature = "native")]
 mod exact;
@@ -25,6 +27,8 @@ mod rten;
 mod session;
 mod threads;
 
+#[cfg(feature = "dlr")]
+pub use dlr::{Dlr, probe};
 pub use error::{LoadError, RunError};
 #[cfg(feature = "native")]
 pub use exact::spell_out;
@@ -37,5 +41,5 @@ pub use operators::{How, Operator, operators};
 pub use registry::{Registry, Status};
 #[cfg(feature = "rten")]
 pub use rten::Rten;
-pub use session::{Engine, LoadOptions, Model, Session, TensorInfo};
-pub use threads::available_threads;
+pub use session::{Compiled, Engine, LoadOptions, Model, Session, TensorInfo};
+pub use threads::{available_threads, worker_environment};

@@ -49,7 +49,7 @@ impl Engine for Native {
     }
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
-        let Model::Graph(graph) = model;
+        let graph = model.into_graph(EMBEDDED)?;
         if let Some(through) = Through::of(&graph) {
             return Ok(Box::new(through));
         }

@@ -48,6 +48,11 @@ impl Onnxruntime {
         Self { library: library.unwrap_or_else(|| SYSTEM_LIBRARY.into()) }
     }
 
+    /// The library at a path.
+    pub fn at(library: PathBuf) -> Self {
+        Self { library }
+    }
+
     fn environment(&self) -> Result<&'static Environment, LoadError> {
         static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
         let start = || {
@@ -143,9 +148,13 @@ impl Engine for Onnxruntime {
         file.flatten().or_else(loaded_from).or_else(|| Some(self.library.clone()))
     }
 
+    fn variable(&self) -> Option<&'static str> {
+        Some(VARIABLE)
+    }
+
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
         let environment = self.environment()?;
-        let Model::Graph(graph) = model;
+        let graph = model.into_graph(WORDS)?;
         let (inputs, outputs) = TensorInfo::of_graph(&graph);
         // Between quantise and dequantise nodes its arithmetic would be its own.
         #[cfg(feature = "native")]

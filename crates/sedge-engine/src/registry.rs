@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Engine, LoadError};
+use crate::{Engine, LoadError, Model};
 
 /// The engines of this build, the embedded one first.
 #[derive(Clone)]
@@ -29,6 +29,16 @@ pub struct Status {
 impl Registry {
     /// Every engine of this build. `library_dir` is where runtimes installed by Sedge live.
     pub fn new(library_dir: Option<&Path>) -> Self {
+        Self::with(library_dir, false)
+    }
+
+    /// The same for a process that holds one model and nothing else, where machine code of others
+    /// may run.
+    pub fn apart(library_dir: Option<&Path>) -> Self {
+        Self::with(library_dir, true)
+    }
+
+    fn with(library_dir: Option<&Path>, apart: bool) -> Self {
         let engines: Vec<Arc<dyn Engine>> = vec![
             #[cfg(feature = "native")]
             Arc::new(crate::Native),
@@ -37,9 +47,11 @@ impl Registry {
             Arc::new(crate::Rten),
             #[cfg(feature = "onnxruntime")]
             Arc::new(crate::Onnxruntime::new(library_dir)),
+            #[cfg(feature = "dlr")]
+            Arc::new(crate::Dlr::new(library_dir, apart)),
         ];
         // Not every set of features has an engine with a library.
-        let _ = library_dir;
+        let _ = (library_dir, apart);
         Self { engines }
     }
 
@@ -53,6 +65,19 @@ impl Registry {
             name: name.to_owned(),
             known: self.names().join(", "),
         })
+    }
+
+    /// The engine of that name for a model; `auto` is the one that runs models of its kind.
+    pub fn engine_for(&self, name: &str, model: &Model) -> Result<Arc<dyn Engine>, LoadError> {
+        match (name, model) {
+            ("auto", Model::Compiled(_)) => self.engine("dlr"),
+            _ => self.engine(name),
+        }
+    }
+
+    /// The engines themselves.
+    pub fn engines(&self) -> impl Iterator<Item = &dyn Engine> {
+        self.engines.iter().map(AsRef::as_ref)
     }
 
     /// `auto` and the names of all engines of this build.

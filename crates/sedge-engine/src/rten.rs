@@ -52,7 +52,7 @@ impl Engine for Rten {
     }
 
     fn load(&self, model: Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
-        let Model::Graph(graph) = model;
+        let graph = model.into_graph(EMBEDDED)?;
         let threads = if is_small(&graph) { 1 } else { options.threads.max(1) };
         self.load_in(Arc::new(ThreadPool::with_num_threads(threads)), graph)
     }

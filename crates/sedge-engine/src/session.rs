@@ -8,12 +8,49 @@ use crate::{LoadError, RunError};
 
 /// What an engine is asked to load.
 ///
-/// Formats that only their own runtime can run (Neo packages) join here as a second variant.
+/// A graph runs in any engine, a compiled package in its own runtime only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Model {
     /// A graph of ONNX operators and those of the domain `ai.sedge`.
     Graph(Graph),
+    /// Machine code of SageMaker Neo.
+    Compiled(Compiled),
+}
+
+impl Model {
+    /// The graph, for an engine that runs no machine code.
+    pub(crate) fn into_graph(self, engine: &'static str) -> Result<Graph, LoadError> {
+        match self {
+            Model::Graph(graph) => Ok(graph),
+            Model::Compiled(_) => Err(LoadError::Compiled(format!(
+                "it is machine code for the runtime DLR, which {engine} does not run"
+            ))),
+        }
+    }
+}
+
+/// A package of SageMaker Neo, as its own files describe it.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The directory it lies in.
+    pub directory: PathBuf,
+    /// Names of the files that the runtime is given.
+    pub parts: Vec<String>,
+    /// What it takes, in the model's order.
+    pub inputs: Vec<TensorInfo>,
+    /// What it gives, in the model's order.
+    pub outputs: Vec<TensorInfo>,
+    /// True for decision trees, which take rows of any number of columns up to theirs.
+    pub trees: bool,
+    /// The processor it was compiled for, as `std::env::consts::ARCH` names them.
+    pub machine: Option<String>,
+    /// What it was compiled for in the compiler's words, such as `ML_C4`.
+    pub target: Option<String>,
+    /// A runtime that lies beside it.
+    pub runtime: Option<PathBuf>,
+    /// Why a runtime that reads whole directories must not be given this one.
+    pub unfit_as_directory: Option<String>,
 }
 
 /// How a model is loaded.
@@ -39,6 +76,11 @@ pub trait Engine: Send + Sync {
 
     /// The shared library behind the engine, when it has one: as loaded, else as looked for.
     fn library(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// The variable of the environment that names its library, also for processes that are started.
+    fn variable(&self) -> Option<&'static str> {
         None
     }
 

@@ -1,11 +1,12 @@
 //! A version from the files of an installed model.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sedge_engine::Registry;
+use sedge_engine::{Registry, worker_environment};
 use sedge_package::Package;
-use sedge_service::{Pipeline, Service, Version};
+use sedge_service::{OpenError, Pipeline, Service, Version};
 use sedge_worker::{Launch, LoadSpec, Worker};
 
 use crate::{HostError, HostOptions, Isolation, ServiceSpec};
@@ -24,26 +25,30 @@ pub(crate) async fn load(
     number: u64,
     path: &Path,
 ) -> Result<Loaded, HostError> {
-    // A model of several files is named by one of them; in the store all are its own.
-    let files = path.is_file().then(|| path.parent().map(Path::to_owned)).flatten();
-    load_with(service, spec, options, number, path, files.into_iter().collect()).await
+    // A version of the store has a directory of its own, also where it is opened by one file.
+    let own = path.parent().filter(|_| path.is_file()).map(Into::into);
+    load_beside(service, spec, options, number, path, own).await
 }
 
-async fn load_with(
+/// The same; a process may also read what lies `beside` the model.
+async fn load_beside(
     service: &Service,
     spec: &ServiceSpec,
     options: &HostOptions,
     number: u64,
     path: &Path,
-    files: Vec<PathBuf>,
+    beside: Option<PathBuf>,
 ) -> Result<Loaded, HostError> {
-    match spec.isolation {
-        Isolation::Process => in_process(service, spec, options, number, path, files).await,
-        Isolation::Thread => in_threads(service, spec, number, path).await,
+    if spec.isolation == Isolation::Thread
+        && let Some(loaded) = in_threads(service, spec, number, path).await?
+    {
+        return Ok(loaded);
     }
+    in_process(service, spec, options, number, path, beside).await
 }
 
-/// Loads a model where it lies as the first version of a service, without a store.
+/// Loads a model where it lies as the first version of a service, without a store. Of a model of
+/// several files that is named by one of them, `beside` is their directory.
 ///
 /// # Errors
 /// When the process or the model cannot be had.
@@ -52,22 +57,9 @@ pub async fn load_in_place(
     spec: &ServiceSpec,
     options: &HostOptions,
     path: &Path,
+    beside: Option<PathBuf>,
 ) -> Result<Arc<Version>, HostError> {
-    let files = files_of(path, spec).await?;
-    load_with(service, spec, options, 1, path, files).await.map(|loaded| loaded.version)
-}
-
-/// What a model consists of that is named by one of its files, among others that are not its own.
-async fn files_of(path: &Path, spec: &ServiceSpec) -> Result<Vec<PathBuf>, HostError> {
-    if spec.isolation == Isolation::Thread || !path.is_file() {
-        return Ok(Vec::new());
-    }
-    let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
-    let open = move || match Package::open(&path, &overrides) {
-        Ok(package) => Ok(package.files().map(|(file, _)| file).collect()),
-        Err(error) => Err(HostError::Load(error.to_string())),
-    };
-    tokio::task::spawn_blocking(open).await?
+    load_beside(service, spec, options, 1, path, beside).await.map(|loaded| loaded.version)
 }
 
 async fn in_process(
@@ -76,10 +68,10 @@ async fn in_process(
     options: &HostOptions,
     number: u64,
     path: &Path,
-    files: Vec<PathBuf>,
+    beside: Option<PathBuf>,
 ) -> Result<Loaded, HostError> {
     let mut readable = options.readable.clone();
-    readable.extend(files);
+    readable.extend(beside);
     // Labels and the like that the configuration names lie beside it, not in the package.
     let named = spec.request.overrides.iter().filter_map(|(_, value, _)| value.as_str());
     readable.extend(named.map(Path::new).filter(|path| path.is_absolute()).map(Into::into));
@@ -97,7 +89,7 @@ async fn in_process(
     let launch = Launch {
         program: options.program.clone(),
         arguments: options.arguments.clone(),
-        environment: options.environment.clone(),
+        environment: environment(options, spec.threads),
         load,
         load_timeout: options.load_timeout,
         grace: spec.grace,
@@ -110,20 +102,37 @@ async fn in_process(
     Ok(Loaded { version, worker: Some(worker) })
 }
 
+/// What all workers find in their environment, and how many threads this one's runtime may have.
+fn environment(options: &HostOptions, threads: usize) -> Vec<(OsString, OsString)> {
+    let threads = worker_environment(threads);
+    let threads = threads.into_iter().map(|(name, value)| (name.into(), value.into()));
+    options.environment.iter().cloned().chain(threads).collect()
+}
+
+/// Loads a model into this process; `None` for machine code, which is not let in.
 async fn in_threads(
     service: &Service,
     spec: &ServiceSpec,
     number: u64,
     path: &Path,
-) -> Result<Loaded, HostError> {
+) -> Result<Option<Loaded>, HostError> {
     let options = spec.load_options();
     let (path, overrides) = (path.to_owned(), spec.request.overrides.clone());
-    let open = move || {
-        Pipeline::open(&path, &overrides, &Registry::new(None), &options)
-            .map_err(|error| HostError::Load(error.to_string()))
+    let open = move || -> Result<Option<Pipeline>, OpenError> {
+        let package = Package::open(&path, &overrides)?;
+        if package.compiled.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Pipeline::load(package, &Registry::new(None), &options)?))
     };
-    let pipeline = tokio::task::spawn_blocking(open).await??;
+    let loaded = tokio::task::spawn_blocking(open).await?;
+    let loaded = loaded.map_err(|error| HostError::Load(error.to_string()))?;
+    let Some(pipeline) = loaded else {
+        let service = &spec.name;
+        tracing::warn!(service, "machine code of others runs in a process of its own only");
+        return Ok(None);
+    };
     let version = Version::of_threads(number, &spec.name, Arc::new(pipeline), service.desk());
     let version = version.map_err(|error| HostError::Load(error.to_string()))?;
-    Ok(Loaded { version, worker: None })
+    Ok(Some(Loaded { version, worker: None }))
 }

@@ -4,7 +4,7 @@
 use sedge_graph::{Dim, Graph, Node, SEDGE_DOMAIN, Value, ValueId};
 use sedge_tensor::DType;
 
-use crate::Fact;
+use crate::{Fact, gluoncv};
 
 const SHAPE: &str = "shape of the input";
 
@@ -73,7 +73,10 @@ pub(crate) fn head_facts(graph: &Graph) -> Vec<Fact> {
     let op = head.map_or("", |node| node.op.as_str());
     // Quantised graphs may end in the integer form of the same operator.
     let op = op.strip_prefix("QLinear").unwrap_or(op);
-    let origin = format!("graph ends in a vector of classes ({op})");
+    let origin = match op {
+        "" => "one output, a vector of classes".to_owned(),
+        op => format!("graph ends in a vector of classes ({op})"),
+    };
     let mut facts = vec![
         Fact::new("model.task", "image-classification", &origin),
         Fact::new("decoder.kind", "classes", &origin),
@@ -82,6 +85,49 @@ pub(crate) fn head_facts(graph: &Graph) -> Vec<Fact> {
         facts.push(Fact::new("decoder.activation", "none", &format!("graph ends in {op}")));
     }
     facts
+}
+
+/// What follows from inputs and outputs alone, of models whose operators are not known.
+///
+/// Three outputs of floats `[1, N, 1]`, `[1, N, 1]` and `[1, N, 4]` are the ids, scores and boxes of
+/// GluonCV's detectors; one vector of floats for a picture is a classifier's.
+pub fn interface_facts(graph: &Graph) -> Vec<Fact> {
+    let mut facts = input_facts(graph);
+    let takes_picture =
+        facts.iter().any(|fact| fact.key == "input.0.kind" && fact.value.as_str() == Some("image"));
+    if !takes_picture {
+        return facts;
+    }
+    let is_float = |&id: &ValueId| graph.value(id).dtype == Some(DType::F32);
+    let name = |id: ValueId| graph.value(id).name.clone();
+    match graph.outputs.as_slice() {
+        &[ids, scores, boxes] if is_triple([ids, scores, boxes].map(|id| graph.value(id))) => {
+            let origin = "three outputs shaped as ids, scores and boxes";
+            facts.extend([
+                Fact::new("model.task", "object-detection", origin),
+                Fact::new("decoder.kind", "ids-scores-boxes", origin),
+                Fact::new("decoder.ids", name(ids), origin),
+                Fact::new("decoder.scores", name(scores), origin),
+                Fact::new("decoder.boxes", name(boxes), origin),
+            ]);
+            if gluoncv::is_detector(&name(ids)) {
+                facts.extend(gluoncv::presets(graph));
+            }
+        }
+        [output] if is_float(output) => facts.extend(head_facts(graph)),
+        _ => {}
+    }
+    facts
+}
+
+/// Rows of one picture: an id, a score and the four sides of a box.
+fn is_triple(outputs: [&Value; 3]) -> bool {
+    let rows = |value: &Value| match value.fixed_shape()?.as_slice() {
+        &[1, rows, columns] if value.dtype == Some(DType::F32) => Some((rows, columns)),
+        _ => None,
+    };
+    let [ids, scores, boxes] = outputs.map(rows);
+    matches!((ids, scores, boxes), (Some((n, 1)), Some((m, 1)), Some((k, 4))) if n == m && m == k)
 }
 
 /// One picture's worth of at least two scores: `[1, N]`, `[N]`, `[1, N, 1, 1]`, `[1, 1, 1, N]`.

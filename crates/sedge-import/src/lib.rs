@@ -12,6 +12,7 @@ pub mod chainer;
 mod facts;
 mod flatbuffer;
 mod foreign;
+mod gluoncv;
 mod heads;
 pub mod mxnet;
 pub mod npz;
@@ -26,12 +27,13 @@ mod yolo;
 
 pub use facts::Fact;
 pub use foreign::{Foreign, foreign, foreign_archive};
+pub use heads::interface_facts;
 pub use onnx::{MAX_SETTINGS_BYTES, QUANTIZATION, SETTINGS, quantization_text};
 pub use source::{Alone, Siblings, Source};
 
 use sedge_graph::Graph;
 
-/// Formats that can be imported.
+/// Formats of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Format {
@@ -43,6 +45,9 @@ pub enum Format {
     /// Weights of Chainer, with the name of their network.
     Chainer,
     Mxnet,
+    /// Machine code of SageMaker Neo, which is not imported but run by its own runtime; packages
+    /// of it are recognised where packages are.
+    Neo,
 }
 
 impl Format {
@@ -83,6 +88,7 @@ impl Format {
             Format::SavedModel => "saved-model",
             Format::Chainer => "chainer",
             Format::Mxnet => "mxnet",
+            Format::Neo => "neo",
         }
     }
 }
@@ -150,6 +156,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, ImportError> {
         Format::SavedModel => tensorflow::import_saved_model(source)?,
         Format::Chainer => chainer::import(source)?,
         Format::Mxnet => mxnet::import(source)?,
+        Format::Neo => return Err(ImportError::UnknownFormat),
     };
     sedge_graph::passes::simplify(&mut graph)?;
     Ok(Imported { format, graph, facts, beside: source.taken() })

@@ -90,6 +90,9 @@ impl Package {
 
     /// The graph in plain ONNX operators, with its origin in the metadata.
     fn plain(&self, rewrite: Option<fn(&mut Graph)>) -> Result<Graph, WriteError> {
+        if self.compiled.is_some() {
+            return Err(WriteError::Compiled(self.file.clone()));
+        }
         let mut graph = self.graph.clone();
         if let Some(rewrite) = rewrite {
             rewrite(&mut graph);

@@ -40,6 +40,12 @@ pub enum WriteError {
          Hint: keep the model in its own format; Sedge runs it"
     )]
     Operators(String),
+    /// Machine code, of which no operators are known.
+    #[error(
+        "{0} is machine code of SageMaker Neo, which cannot be written as ONNX. \
+         Hint: convert the model that was compiled"
+    )]
+    Compiled(PathBuf),
     /// A file of the package that cannot be read.
     #[error(transparent)]
     Package(#[from] PackageError),

@@ -2,8 +2,6 @@ use std::path::{Path, PathBuf};
 
 use sedge_import::{Foreign, ImportError};
 
-use crate::Neo;
-
 /// Why a model could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
@@ -95,9 +93,6 @@ pub enum PackageError {
         /// What it is.
         foreign: &'static Foreign,
     },
-    /// A package that only its own runtime runs.
-    #[error("{0}")]
-    Neo(Box<Neo>),
 }
 
 impl PackageError {
@@ -121,7 +116,6 @@ impl PackageError {
             | Self::Archive { path, .. }
             | Self::Foreign { path, .. }
             | Self::Empty(path) => Some(path),
-            Self::Neo(neo) => Some(&mut neo.path),
             _ => None,
         }
     }

@@ -28,8 +28,6 @@ pub(crate) enum Located {
     Package(PathBuf),
     /// One model without a manifest.
     Model(PathBuf),
-    /// A model that only its own runtime runs.
-    Neo(Neo),
 }
 
 impl Located {
@@ -38,9 +36,6 @@ impl Located {
         match self {
             Located::Package(directory) => directory.join(MANIFEST),
             Located::Model(file) => file.clone(),
-            Located::Neo(neo) => {
-                neo.files.first().map_or_else(|| neo.path.clone(), |file| neo.path.join(&file.name))
-            }
         }
     }
 }
@@ -63,7 +58,7 @@ pub(crate) fn locate(root: &Path) -> Result<Located, PackageError> {
     let compiled = |file: &PathBuf| neo.iter().any(|neo| file.parent() == Some(&neo.path));
     let models = rest.iter().filter(|file| !compiled(file) && is_model(file));
     found.extend(only_main(root, models).into_iter().map(Located::Model));
-    found.extend(neo.iter().cloned().map(Located::Neo));
+    found.extend(neo.iter().map(|neo| Located::Model(neo.main_file())));
     if found.len() == 1 {
         return Ok(found.remove(0));
     }
@@ -74,7 +69,10 @@ pub(crate) fn locate(root: &Path) -> Result<Located, PackageError> {
 pub(crate) fn only_model(root: &Path) -> Result<PathBuf, PackageError> {
     let mut files = identity::files_below(root)?;
     files.retain(|file| !is_litter(root, file));
-    let models = only_main(root, files.iter().filter(|file| is_model(file)));
+    let neo = neo_packages(&files);
+    let compiled = |file: &PathBuf| neo.iter().any(|neo| file.parent() == Some(&neo.path));
+    let mut models = only_main(root, files.iter().filter(|file| !compiled(file) && is_model(file)));
+    models.extend(neo.iter().map(Neo::main_file));
     match <[PathBuf; 1]>::try_from(models) {
         Ok([model]) => Ok(model),
         Err(models) => {
@@ -170,8 +168,8 @@ fn is_model(path: &Path) -> bool {
         // The weights of a graph are no model of their own.
         Some(Format::Mxnet) => extension == "json",
         Some(Format::SavedModel) => path.file_name() == Some(OsStr::new("saved_model.pb")),
-        // Weights alone, or tensors of a golden case.
-        Some(Format::Chainer) => false,
+        // Weights alone, or tensors of a golden case; what is compiled is found by directories.
+        Some(Format::Chainer | Format::Neo) => false,
         Some(_) => true,
         None => false,
     }

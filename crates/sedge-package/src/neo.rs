@@ -1,28 +1,26 @@
 //! Packages of SageMaker Neo: models compiled for the runtime DLR, recognised and described.
 //!
 //! They are machine code for one target and run only in their own runtime. What they take and give
-//! is said by their metadata and, where TVM's graph is there, by that. Layout: the published
-//! runtime `neo-ai/neo-ai-dlr` 1.6 (`dlr.cc`, `dlr_common.h`).
+//! is said by their metadata and, where TVM's graph is there, by that; never by the runtime, whose
+//! releases up to 1.9 list inputs in two orders at once. Layout: the published runtime
+//! `neo-ai/neo-ai-dlr` 1.6 (`dlr.cc`, `dlr_common.h`).
 
+mod files;
 mod graph;
+mod interface;
+mod library;
 mod metadata;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use sedge_tensor::DType;
 use serde::Serialize;
 
-/// Largest JSON file that is read; graphs of large networks have a few hundred KiB.
-const MAX_JSON_BYTES: u64 = 16 << 20;
-/// How far into a library the names of its functions are looked for.
-const MAX_LIBRARY_BYTES: u64 = 64 << 20;
-
-/// First bytes of TVM's weights (`kTVMNDArrayListMagic`) and of a Relay VM executable
-/// (`kTVMVMBytecodeMagic`), little endian.
-const PARAMS_MAGIC: u64 = 0xf7e5_8d4f_0504_9cb7;
-const EXECUTABLE_MAGIC: u64 = 0xd225_de2f_4214_151d;
+pub use files::NeoFile;
+use files::{EXECUTABLE_MAGIC, Files, PARAMS_MAGIC, RUNTIME, role};
+use library::Library;
 
 /// What runs a package inside DLR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,9 +48,9 @@ impl fmt::Display for Backend {
 }
 
 /// An input or output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeoTensor {
-    /// Its name; empty where nothing says one.
+    /// Its name; `output_N` where nothing says one.
     pub name: String,
     /// Element type as NumPy writes it, such as `float32`.
     pub dtype: String,
@@ -60,22 +58,9 @@ pub struct NeoTensor {
     pub shape: Vec<i64>,
 }
 
-/// A file with its part in the package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NeoFile {
-    /// `library`, `graph`, `weights`, `executable`, `metadata` or `other`.
-    pub role: &'static str,
-    /// Its name in the package.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-}
-
 /// A Neo package, described.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Neo {
-    /// Always `neo`.
-    pub format: &'static str,
     /// The directory it lies in.
     pub path: PathBuf,
     /// What runs it.
@@ -84,6 +69,8 @@ pub struct Neo {
     pub target_device: Option<String>,
     /// `cpu`, `gpu` or `opencl`.
     pub device_type: Option<String>,
+    /// The processor of the library, as Rust calls it: `x86_64`, `aarch64`, `arm`.
+    pub machine: Option<String>,
     /// When it was compiled, in seconds since 1970.
     pub created: Option<f64>,
     /// What it takes, in the model's order.
@@ -92,30 +79,22 @@ pub struct Neo {
     pub outputs: Vec<NeoTensor>,
     /// Its files.
     pub files: Vec<NeoFile>,
-}
-
-impl fmt::Display for Neo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = match (&self.target_device, &self.device_type) {
-            (Some(target), Some(device)) => format!(", compiled for {target} {device}"),
-            (Some(one), None) | (None, Some(one)) => format!(", compiled for {one}"),
-            (None, None) => String::new(),
-        };
-        let (path, backend) = (self.path.display(), self.backend);
-        write!(
-            f,
-            "{path} is a SageMaker Neo package (backend {backend}{target}): machine code that only \
-             its own runtime runs. Hint: bring the model that was compiled; what this one takes and \
-             gives is shown by `sedge model inspect {path}`"
-        )
-    }
+    /// Why no runtime could run it, on whatever device.
+    pub problem: Option<String>,
+    /// What a runtime that reads all files of the directory would not survive or take for another
+    /// package.
+    unfit_beside: Option<String>,
+    /// Whether the runtime is to see the metadata: where it needs it, and it is sound.
+    hands_metadata: bool,
+    /// The function of TVM's graph that gives the only output.
+    last_function: Option<String>,
 }
 
 impl Neo {
     /// The package whose files lie in `directory`, not below it; `None` when there is none.
     pub fn in_directory(directory: &Path) -> Option<Self> {
         let files = Files::list(directory);
-        let has = |role: &str| files.all.iter().any(|file| file.role == role);
+        let has = |role: &str| files.with(role).next().is_some();
         let backend = match () {
             () if files.all.iter().any(|file| file.name.ends_with("_hexagon_model.so")) => {
                 Backend::Hexagon
@@ -129,25 +108,155 @@ impl Neo {
             () => return None,
         };
         let mut neo = Self {
-            format: "neo",
             path: directory.to_owned(),
             backend,
             target_device: None,
             device_type: None,
+            machine: None,
             created: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
-            files: files.all,
+            files: Vec::new(),
+            problem: None,
+            unfit_beside: None,
+            hands_metadata: false,
+            last_function: None,
         };
         if let Some(metadata) = &files.metadata {
             metadata::describe(metadata, &mut neo);
         }
         if let (Backend::Tvm, Some(graph)) = (backend, &files.graph) {
-            let weights = neo.files.iter().find(|file| file.role == "weights");
-            let weights = weights.map(|file| directory.join(&file.name));
+            let weights = files.with("weights").next().map(|file| directory.join(&file.name));
             graph::describe(graph, weights.as_deref(), &mut neo);
         }
+        if backend == Backend::Treelite {
+            neo.describe_trees();
+        }
+        for (index, output) in neo.outputs.iter_mut().enumerate() {
+            if output.name.is_empty() {
+                output.name = format!("output_{index}");
+            }
+        }
+        let library = files.with("library").next().map(|file| directory.join(&file.name));
+        let library = library.as_deref().and_then(Library::read);
+        neo.machine = library.and_then(|library| library.machine).map(str::to_owned);
+        neo.judge(&files, library);
+        neo.files = files.all;
         Some(neo)
+    }
+
+    /// Rows of numbers in, rows of numbers out: what trees take and give when no metadata says more.
+    fn describe_trees(&mut self) {
+        let open = |name: &str| {
+            vec![NeoTensor { name: name.into(), dtype: "float32".into(), shape: vec![-1, -1] }]
+        };
+        // The runtime knows its one input by this name, whatever metadata calls it.
+        match self.inputs.first_mut() {
+            Some(input) => input.name = "data".into(),
+            None => self.inputs = open("data"),
+        }
+        if self.outputs.is_empty() {
+            self.outputs = open("output");
+        }
+    }
+
+    /// Finds out why the package cannot be run, and what of it the runtime is better not shown.
+    fn judge(&mut self, files: &Files, library: Option<Library>) {
+        let unsound = files.metadata.as_ref().and_then(metadata::problem);
+        self.hands_metadata = unsound.is_none()
+            && files.metadata.as_ref().is_some_and(|metadata| {
+                self.backend == Backend::RelayVm || metadata::has_sparse_input(metadata)
+            });
+        self.problem = self.lack(files, library).or_else(|| match self.backend {
+            Backend::RelayVm => unsound.clone(),
+            _ => None,
+        });
+        let rival = |file: &&NeoFile| {
+            let end = Path::new(&file.name).extension().unwrap_or_default().to_string_lossy();
+            file.role == "other" && ["so", "json", "params", "ro", "meta"].contains(&end.as_ref())
+                // The only JSON that the runtime never takes for its graph.
+                && !["model-shapes.json", "hyperparams.json"].contains(&file.name.as_str())
+                && (self.backend == Backend::Tvm || end != "json")
+        };
+        let rival = files.all.iter().find(rival);
+        self.unfit_beside = unsound
+            .or_else(|| rival.map(|file| format!("it may take {} for a part of it", file.name)));
+    }
+
+    /// What is missing, doubled or of a kind that cannot be run.
+    fn lack(&self, files: &Files, library: Option<Library>) -> Option<String> {
+        let parts: &[&str] = match self.backend {
+            Backend::Tvm => &["library", "graph", "weights"],
+            Backend::RelayVm => &["library", "executable", "metadata"],
+            Backend::Treelite => &["library"],
+            Backend::Hexagon => return Some("it needs a Hexagon processor".into()),
+        };
+        for part in parts {
+            let names: Vec<&str> = files.with(part).map(|file| file.name.as_str()).collect();
+            match names.as_slice() {
+                [_] => {}
+                [] => return Some(format!("it has no {part}")),
+                names => return Some(format!("it has more than one {part}: {}", names.join(", "))),
+            }
+        }
+        let file = files.with("library").next()?;
+        match library {
+            None => return Some(format!("{} is no library", file.name)),
+            Some(library) if library.mapped_bytes > file.bytes => {
+                let (wanted, there) = (library.mapped_bytes, file.bytes);
+                return Some(format!("{} is cut off: {there} of {wanted} bytes", file.name));
+            }
+            Some(_) => {}
+        }
+        if let Some(device) = self.device_type.as_deref().filter(|&device| device != "cpu") {
+            return Some(format!("it was compiled for a {device}, and only processors are served"));
+        }
+        if files.metadata.as_ref().is_some_and(metadata::has_transform) {
+            return Some("it transforms columns of text, which is not supported".into());
+        }
+        self.unclear()
+    }
+
+    /// What is not known of inputs and outputs that has to be.
+    fn unclear(&self) -> Option<String> {
+        if self.inputs.is_empty() || self.outputs.is_empty() {
+            return Some("nothing tells its inputs and outputs".into());
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = self.inputs.iter().find(|input| !names.insert(&input.name)) {
+            return Some(format!("two of its inputs are named '{}'", twice.name));
+        }
+        let unknown = |tensor: &&NeoTensor| DType::of_numpy(&tensor.dtype).is_none();
+        let unknown = self.inputs.iter().chain(&self.outputs).find(unknown)?;
+        Some(format!("'{}' is of type '{}', which is not known", unknown.name, unknown.dtype))
+    }
+
+    /// The files to be handed to the runtime, by name.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        let wanted = |file: &&NeoFile| match file.role {
+            "library" | "graph" | "weights" | "executable" => true,
+            "metadata" => self.hands_metadata,
+            _ => false,
+        };
+        self.files.iter().filter(wanted).map(|file| file.name.as_str())
+    }
+
+    /// The runtime that the package brings along.
+    pub fn runtime(&self) -> Option<PathBuf> {
+        let own = self.files.iter().find(|file| file.role == "runtime")?;
+        Some(self.path.join(&own.name))
+    }
+
+    /// Why a runtime that takes whole directories must not be given this one.
+    pub fn unfit_as_directory(&self) -> Option<&str> {
+        self.unfit_beside.as_deref()
+    }
+
+    /// The file that stands for the package: its library, where it has one.
+    pub(crate) fn main_file(&self) -> PathBuf {
+        let of = |role: &str| self.files.iter().find(|file| file.role == role);
+        let main = of("library").or_else(|| of("weights")).or_else(|| of("executable"));
+        main.or_else(|| of("graph")).map_or_else(|| self.path.clone(), |f| self.path.join(&f.name))
     }
 
     /// The package that a file is a part of, judged by its first bytes, before anything else may
@@ -157,7 +266,7 @@ impl Neo {
         let name = file.file_name()?.to_string_lossy();
         let may_be = is(PARAMS_MAGIC)
             || is(EXECUTABLE_MAGIC)
-            || head.starts_with(b"\x7fELF")
+            || (head.starts_with(b"\x7fELF") && name != RUNTIME)
             || (role(file, &name) != "other" && head.first() == Some(&b'{'));
         if !may_be {
             return None;
@@ -165,93 +274,4 @@ impl Neo {
         let neo = Self::in_directory(file.parent().unwrap_or(Path::new("")))?;
         neo.files.iter().any(|file| file.name == name && file.role != "other").then_some(neo)
     }
-}
-
-/// The files of a directory, with the JSON that was read to tell them apart.
-struct Files {
-    all: Vec<NeoFile>,
-    metadata: Option<serde_json::Value>,
-    graph: Option<serde_json::Value>,
-}
-
-impl Files {
-    fn list(directory: &Path) -> Self {
-        let here = if directory == Path::new("") { Path::new(".") } else { directory };
-        let mut files = Self { all: Vec::new(), metadata: None, graph: None };
-        let mut entries: Vec<_> = std::fs::read_dir(here).into_iter().flatten().flatten().collect();
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Ok(metadata) = entry.path().metadata() else { continue };
-            if !metadata.is_file() {
-                continue;
-            }
-            let role = role(&entry.path(), &name);
-            let role = match role {
-                "graph" => files.take_graph(&entry.path()),
-                "metadata" => files.take_metadata(&entry.path()),
-                role => role,
-            };
-            files.all.push(NeoFile { role, name, bytes: metadata.len() });
-        }
-        // What belongs to something else is no part of a package.
-        files
-    }
-
-    fn take_graph(&mut self, path: &Path) -> &'static str {
-        let graph = json(path).filter(graph::is_graph);
-        match (&self.graph, graph) {
-            (None, Some(graph)) => {
-                self.graph = Some(graph);
-                "graph"
-            }
-            _ => "other",
-        }
-    }
-
-    fn take_metadata(&mut self, path: &Path) -> &'static str {
-        match (&self.metadata, json(path).filter(metadata::is_metadata)) {
-            (None, Some(metadata)) => {
-                self.metadata = Some(metadata);
-                "metadata"
-            }
-            _ => "other",
-        }
-    }
-
-    /// True when the library has the functions of compiled decision trees.
-    fn is_treelite(&self, directory: &Path) -> bool {
-        let library = self.all.iter().find(|file| file.role == "library");
-        let Some(library) = library else { return false };
-        let mut bytes = Vec::new();
-        let read = File::open(directory.join(&library.name))
-            .and_then(|file| file.take(MAX_LIBRARY_BYTES).read_to_end(&mut bytes));
-        let has = |name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
-        // The name of the second changed in treelite 1.0.
-        read.is_ok()
-            && has(b"\0get_num_feature\0")
-            && (has(b"\0get_num_output_group\0") || has(b"\0get_num_class\0"))
-    }
-}
-
-/// What a file may be, by its name and first bytes; JSON has to be read to be sure.
-fn role(path: &Path, name: &str) -> &'static str {
-    let mut head = [0; 8];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    let magic = read.ok().map(|()| u64::from_le_bytes(head));
-    let extension = Path::new(name).extension().unwrap_or_default().to_string_lossy();
-    match extension.as_ref() {
-        "so" if head.starts_with(b"\x7fELF") && name != "libdlr.so" => "library",
-        "params" if magic == Some(PARAMS_MAGIC) => "weights",
-        "ro" if magic == Some(EXECUTABLE_MAGIC) => "executable",
-        "meta" => "metadata",
-        "json" => "graph",
-        _ => "other",
-    }
-}
-
-fn json(path: &Path) -> Option<serde_json::Value> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_JSON_BYTES).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
 }

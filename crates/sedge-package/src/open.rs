@@ -24,8 +24,11 @@ pub struct Package {
     pub identity: String,
     /// What kind of file the model is.
     pub format: Format,
-    /// The imported graph; its weights share the mapped file.
+    /// The imported graph; its weights share the mapped file. Of a compiled model, its inputs and
+    /// outputs with nothing between them.
     pub graph: Graph,
+    /// What is known of a model that was compiled and runs in its own runtime only.
+    pub compiled: Option<Neo>,
     /// Every known setting with its origin.
     pub settings: Settings,
     /// Names of the classes.
@@ -69,9 +72,6 @@ impl Package {
                 match error {
                     PackageError::NoModel { found, hint, .. } => {
                         PackageError::NoModel { path: path.to_owned(), found, hint }
-                    }
-                    PackageError::Neo(neo) => {
-                        PackageError::Neo(Box::new(Neo { path: path.to_owned(), ..*neo }))
                     }
                     other => other,
                 }
@@ -117,10 +117,6 @@ impl Package {
                 (root, file, Some(manifest))
             }
             Located::Model(file) => (file.parent().unwrap_or(directory).to_owned(), file, None),
-            Located::Neo(neo) => {
-                // As it was named, not where its files were found.
-                return Err(PackageError::Neo(Box::new(Neo { path: named.to_owned(), ..neo })));
-            }
         };
         Self::build(Parts { root, file, named, manifest, overrides, unpacked })
     }
@@ -132,16 +128,17 @@ impl Package {
             return Err(PackageError::Empty(file));
         }
         // Before any importer: weights and graph of a compiled model look like others'.
-        if let Some(neo) = Neo::around(&file, &bytes[..bytes.len().min(16)]) {
-            return Err(PackageError::Neo(Box::new(neo)));
-        }
+        let compiled = Neo::around(&file, &bytes[..bytes.len().min(16)]);
         let directory = Directory::around(&file);
         let mut source = Source::new(&directory.main, bytes, &directory);
         let overridden = overrides.iter().rev().find(|(key, ..)| key == "model.architecture");
         let stated = manifest.as_ref().and_then(|manifest| manifest.model.architecture.as_deref());
         source.architecture = overridden.and_then(|(_, value, _)| value.as_str()).or(stated);
-        let imported = sedge_import::import(&source)
-            .map_err(|error| PackageError::Import { path: file.clone(), error })?;
+        let imported = match &compiled {
+            Some(neo) => neo.imported(&directory.main),
+            None => sedge_import::import(&source)
+                .map_err(|error| PackageError::Import { path: file.clone(), error })?,
+        };
         let (customs, overrides): (Vec<_>, Vec<_>) =
             overrides.iter().partition(|(.., origin)| matches!(origin, Origin::Custom(_)));
         let mut settings = Settings::default();
@@ -174,7 +171,7 @@ impl Package {
             settings.set(&pipeline::qualified(key), value.clone(), origin.clone());
         }
         let mut graph = imported.graph;
-        specialise(&mut graph, &settings)
+        specialise(&mut graph, &settings, compiled.is_none())
             .map_err(|error| PackageError::Import { path: file.clone(), error: error.into() })?;
         let named_by_manifest = settings.get("model.name").and_then(|name| name.value.as_str());
         let name = match named_by_manifest {
@@ -187,6 +184,7 @@ impl Package {
             identity: identity::of_files(&root, &files)?,
             format: imported.format,
             graph,
+            compiled,
             labels: labels::labels(&settings, &root)?,
             golden: manifest.map(|manifest| manifest.golden).unwrap_or_default(),
             settings,

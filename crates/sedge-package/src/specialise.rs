@@ -6,7 +6,12 @@ use crate::Settings;
 
 /// Gives inputs whose height and width are open the stated ones. What depends on nothing but the
 /// size is then known before the first request: shapes, and with them what engines may choose.
-pub(crate) fn specialise(graph: &mut Graph, settings: &Settings) -> Result<(), GraphError> {
+/// Where the `operators` of a graph are not known, there is nothing more to conclude.
+pub(crate) fn specialise(
+    graph: &mut Graph,
+    settings: &Settings,
+    operators: bool,
+) -> Result<(), GraphError> {
     let mut changed = false;
     for (index, id) in graph.inputs.clone().into_iter().enumerate() {
         let setting =
@@ -32,5 +37,5 @@ pub(crate) fn specialise(graph: &mut Graph, settings: &Settings) -> Result<(), G
             }
         }
     }
-    if changed { passes::simplify(graph) } else { Ok(()) }
+    if changed && operators { passes::simplify(graph) } else { Ok(()) }
 }

@@ -130,14 +130,12 @@ fn models_of_other_frameworks_are_named_with_the_way_on() {
 }
 
 fn neo(path: &Path) -> Neo {
-    match Package::open(path, &[]) {
-        Err(PackageError::Neo(neo)) => *neo,
-        other => panic!("{}: {other:?}", path.display()),
-    }
+    let package = Package::open(path, &[]).unwrap();
+    package.compiled.unwrap_or_else(|| panic!("{} is not compiled", path.display()))
 }
 
 #[test]
-fn compiled_packages_are_described_and_never_loaded() {
+fn compiled_packages_are_described() {
     let texts = |tensors: &[sedge_package::NeoTensor]| -> Vec<String> {
         let text = |t: &sedge_package::NeoTensor| format!("{} {} {:?}", t.name, t.dtype, t.shape);
         tensors.iter().map(text).collect()
@@ -176,8 +174,56 @@ fn compiled_weights_are_nobody_elses_under_any_name() {
     let found = neo(directory.path());
     let roles: Vec<&str> = found.files.iter().map(|file| file.role).collect();
     assert_eq!(roles, ["weights", "graph"]);
+    assert_eq!(found.problem.as_deref(), Some("it has no library"));
     assert_eq!(found.inputs.len(), 1);
     neo(&directory.path().join("image-classification-symbol.json"));
+}
+
+#[test]
+fn what_inputs_and_outputs_of_compiled_packages_mean_is_concluded() {
+    let said = |name: &str, key: &str| {
+        let package = Package::open(&testdata("neo").join(name), &[]).unwrap();
+        let setting = package.settings.get(key);
+        setting.map(|setting| (setting.value.to_string(), setting.origin.to_string()))
+    };
+    for (name, key, value, origin) in [
+        ("ssd", "decoder.kind", "\"ids-scores-boxes\"", "three outputs shaped"),
+        ("ssd", "input.0.mean", "[0.485, 0.456, 0.406]", "presets of GluonCV"),
+        ("ssd", "input.0.layout", "\"nchw\"", "shape"),
+        ("mobilenet", "decoder.kind", "\"classes\"", "one output"),
+        ("mobilenet", "decoder.activation", "\"none\"", "graph ends in fused_nn_softmax"),
+        ("resnet8", "input.0.layout", "\"nhwc\"", "shape"),
+        ("mobilenet_quant", "input.0.dtype", "\"u8\"", "element type"),
+    ] {
+        let (found, by) = said(name, key).unwrap_or_else(|| panic!("{name}: no {key}"));
+        assert!(found == value && by.contains(origin), "{name} {key}: {found} by {by}");
+    }
+    // Nobody says how pixels are normalised, or that numbers without a scale are probabilities.
+    assert_eq!(said("mobilenet", "input.0.mean"), None);
+    assert_eq!(said("mobilenet_quant", "decoder.kind"), None);
+    assert_eq!(said("resnet8_dynamic", "decoder.activation"), None);
+    assert_eq!(said("xgboost_binary", "decoder.kind"), None);
+}
+
+#[test]
+fn a_manifest_lies_beside_a_compiled_package() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(testdata("neo/three_inputs")).unwrap() {
+        let from = file.unwrap().path();
+        std::fs::copy(&from, directory.path().join(from.file_name().unwrap())).unwrap();
+    }
+    std::fs::write(directory.path().join("labels.json"), "{}").unwrap();
+    for files in ["", "files = ['compiled.so']"] {
+        let text = format!("schema = 1\n[model]\nname = 'sums'\n{files}");
+        std::fs::write(directory.path().join("model.toml"), text).unwrap();
+        let package = Package::open(directory.path(), &[]).unwrap();
+        assert_eq!((package.name.as_str(), package.compiled.is_some()), ("sums", true));
+        let compiled = package.compiled.unwrap();
+        let parts: Vec<&str> = compiled.parts().collect();
+        assert_eq!(parts, ["compiled.params", "compiled.so", "compiled_model.json"]);
+        // Runtimes that read whole directories take any JSON for a graph.
+        assert!(compiled.unfit_as_directory().unwrap().contains("labels.json"));
+    }
 }
 
 #[test]

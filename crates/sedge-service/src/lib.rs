@@ -13,6 +13,7 @@ mod algorithm;
 mod backend;
 mod batch;
 mod clock;
+mod compiled;
 mod desk;
 mod error;
 mod events;

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sedge_engine::{LoadError, Model, Registry, RunError, Session, TensorInfo};
+use sedge_engine::{LoadError, Registry, RunError, Session, TensorInfo};
 use sedge_package::{Incomplete, InputSpec, Origin, Package, PackageError};
 use sedge_tensor::{Quantization, Tensor};
 use sedge_vision::{
@@ -11,6 +11,7 @@ use sedge_vision::{
 
 use crate::batch::Stacking;
 use crate::clock::Clock;
+use crate::compiled::take_model;
 use crate::explanation::decisive;
 use crate::{
     ExplainedSetting, Explanation, ModelInfo, OutputTensor, Payload, Prediction, Request, Response,
@@ -108,14 +109,13 @@ impl Pipeline {
         registry: &Registry,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        let engine = registry.engine(&options.engine)?;
         let picture = package.pipeline().and_then(|path| picture_path(path, &package));
         let settings = package.effective_settings().unwrap_or_else(|_| package.settings.clone());
         let separable = crate::batch::is_separable(&package.graph);
-        // The engine takes the graph over, so that weights are not held twice.
-        let graph = std::mem::take(&mut package.graph);
+        let model = take_model(&mut package)?;
+        let engine = registry.engine_for(&options.engine, &model)?;
         let load = sedge_engine::LoadOptions { threads: options.threads };
-        let session = engine.load(Model::Graph(graph), &load)?;
+        let session = engine.load(model, &load)?;
         let version = package.settings.get("model.version");
         let info = ModelInfo {
             name: package.name.clone(),

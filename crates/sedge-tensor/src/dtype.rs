@@ -79,6 +79,32 @@ impl DType {
         }
     }
 
+    /// What NumPy and frameworks call it: `float32`, `uint8`, ...
+    pub fn numpy_name(self) -> &'static str {
+        match self {
+            DType::Bool => "bool",
+            DType::U8 => "uint8",
+            DType::I8 => "int8",
+            DType::U16 => "uint16",
+            DType::I16 => "int16",
+            DType::U32 => "uint32",
+            DType::I32 => "int32",
+            DType::U64 => "uint64",
+            DType::I64 => "int64",
+            DType::F16 => "float16",
+            DType::Bf16 => "bfloat16",
+            DType::F32 => "float32",
+            DType::F64 => "float64",
+            DType::String => "bytes",
+        }
+    }
+
+    /// The type of numbers that NumPy calls so.
+    pub fn of_numpy(name: &str) -> Option<Self> {
+        let numbers = Self::ALL.into_iter().filter(|&dtype| dtype != DType::String);
+        numbers.into_iter().find(|dtype| dtype.numpy_name() == name)
+    }
+
     /// True for `f16`, `bf16`, `f32` and `f64`.
     pub fn is_float(self) -> bool {
         matches!(self, DType::F16 | DType::Bf16 | DType::F32 | DType::F64)

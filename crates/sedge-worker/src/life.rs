@@ -193,7 +193,8 @@ impl Life {
         let verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asked = verdict == Some(Verdict::Restart);
         process.watch.process_ended();
-        let error = process.error(&status, verdict.as_ref(), logs.last_of(self.pid));
+        let error =
+            process.error(&status, verdict.as_ref(), "had the request", logs.last_of(self.pid));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = process.watch.figures();
         (error, asked)
     }
@@ -242,7 +243,9 @@ impl Process {
         let status = self.child.wait().await;
         self.watch.process_ended();
         let verdict = self.watch.look().then_some(Verdict::Memory);
-        StartError::Ended(self.error(&status, verdict.as_ref(), logs.last_of(pid)).to_string())
+        let while_it = "loaded the model";
+        let error = self.error(&status, verdict.as_ref(), while_it, logs.last_of(pid));
+        StartError::Ended(error.to_string())
     }
 
     /// Lets the process end by itself, and ends it when it does not.
@@ -258,6 +261,7 @@ impl Process {
         &self,
         status: &io::Result<ExitStatus>,
         verdict: Option<&Verdict>,
+        while_it: &str,
         last_line: Option<String>,
     ) -> RunnerError {
         let figures = self.watch.figures();
@@ -285,7 +289,7 @@ impl Process {
             },
         };
         let last = last_line.map(|line| format!(", saying '{line}'")).unwrap_or_default();
-        RunnerError::Crashed(format!("the service's process {what} while it had the request{last}"))
+        RunnerError::Crashed(format!("the service's process {what} while it {while_it}{last}"))
     }
 }
 
@@ -293,7 +297,7 @@ fn signal_name(signal: i32) -> String {
     let name = match signal {
         libc::SIGSEGV => "SIGSEGV (it reached for memory that it does not have)",
         libc::SIGABRT => "SIGABRT (it gave up by itself)",
-        libc::SIGILL => "SIGILL (this processor lacks an instruction that it uses)",
+        libc::SIGILL => "SIGILL (its code was compiled for another processor)",
         libc::SIGBUS => "SIGBUS (a file that it had mapped became shorter)",
         libc::SIGFPE => "SIGFPE",
         libc::SIGKILL => "SIGKILL",

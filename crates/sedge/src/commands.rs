@@ -10,6 +10,7 @@ pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod package;
 pub(crate) mod plan;
+pub(crate) mod runtime;
 pub(crate) mod sample;
 pub(crate) mod serve;
 pub(crate) mod service;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use sedge_api::{Action, ManageError, Managed, Manager};
 use sedge_deploy::{InstallRequest, Keys, Remote, Source, Store};
-use sedge_engine::Registry;
+use sedge_engine::{Engine, Registry};
 use sedge_greengrass::group::Group;
 use sedge_host::{Host, HostError, HostOptions, Isolation, ServiceSpec, Watch};
 use sedge_package::validate_service_name;
@@ -19,14 +19,14 @@ use serde_json::{Value, json};
 use crate::config::{self, Config, Credentials, ServiceConfig};
 use crate::greengrass::{self, GroupFlags, Running};
 use crate::overrides::Override;
+use crate::root;
 
 /// Longest time until a model is loaded; a large one on a slow card takes minutes.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Ends in a row after which a process is not started again: half a minute of pauses.
 const MOST_ENDS: u32 = 8;
 /// What workers need of this process's environment.
-const PASSED_ON: [&str; 5] =
-    ["SEDGE_ONNXRUNTIME", "LD_LIBRARY_PATH", "TMPDIR", "RUST_BACKTRACE", "GLIBC_TUNABLES"];
+const PASSED_ON: [&str; 4] = ["LD_LIBRARY_PATH", "TMPDIR", "RUST_BACKTRACE", "GLIBC_TUNABLES"];
 
 /// What the command line says beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -165,8 +165,9 @@ pub(crate) fn remote(config: &Config) -> Result<Remote> {
     })
 }
 
-/// How models are proved and processes started, as a configuration says.
-pub(crate) fn options(config: &Config) -> Result<HostOptions> {
+/// How models are proved and processes started, as a configuration says. `root` is the directory
+/// with the runtimes that were installed.
+pub(crate) fn options(config: &Config, root: &Path) -> Result<HostOptions> {
     let (trusted, policy) = config.trust.read()?;
     let known: Vec<String> = trusted.ids().collect();
     let enough = move |signers: &[String]| {
@@ -177,10 +178,17 @@ pub(crate) fn options(config: &Config) -> Result<HostOptions> {
         let verified = verified.map_err(|error| error.to_string())?;
         Ok(verified.signers.into_iter().map(|signer| signer.key).collect())
     };
+    let runtimes = std::path::absolute(root::runtimes(root))?;
+    let registry = Registry::new(Some(&runtimes));
+    let variables = registry.engines().filter_map(Engine::variable);
     let environment: Vec<(OsString, OsString)> = PASSED_ON
-        .iter()
-        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .into_iter()
+        .chain(variables)
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .chain([(root::RUNTIMES_VARIABLE.into(), runtimes.clone().into())])
         .collect();
+    let mut readable = libraries(&registry);
+    readable.push(runtimes);
     Ok(HostOptions {
         keep_versions: config.store.keep_versions,
         max_store_bytes: config.store.max_mib.map(|mib| mib << 20),
@@ -189,17 +197,15 @@ pub(crate) fn options(config: &Config) -> Result<HostOptions> {
         program: std::env::current_exe().context("cannot find this program")?,
         arguments: vec!["worker".into()],
         environment,
-        readable: libraries(),
+        readable,
         load_timeout: LOAD_TIMEOUT,
         most_ends: MOST_ENDS,
     })
 }
 
 /// Where the engines' libraries lie, which workers may read. Nothing is loaded for it.
-fn libraries() -> Vec<PathBuf> {
-    let registry = Registry::new(None);
-    let engines =
-        registry.names().into_iter().filter_map(|name| registry.engine(name).ok()?.library());
+fn libraries(registry: &Registry) -> Vec<PathBuf> {
+    let engines = registry.engines().filter_map(Engine::library);
     let real = engines.filter_map(|path| path.canonicalize().ok());
     real.filter_map(|path| path.parent().map(Into::into)).collect()
 }
@@ -210,7 +216,8 @@ pub(crate) fn host(
     store: Arc<Store>,
     services: Arc<Services>,
 ) -> Result<Arc<Host>> {
-    Ok(Host::new(services, store, options(config)?))
+    let options = options(config, store.root())?;
+    Ok(Host::new(services, store, options))
 }
 
 /// The store below a root.

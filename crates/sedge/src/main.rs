@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+mod apart;
 mod bench;
 mod choices;
 mod colour;
@@ -21,6 +22,7 @@ mod pictures;
 mod ranges;
 mod recording;
 mod root;
+mod runtimes;
 mod spinner;
 mod table;
 #[cfg(feature = "otel")]
@@ -70,6 +72,8 @@ enum Command {
     #[command(subcommand)]
     Greengrass(commands::greengrass::Greengrass),
     Doctor(commands::doctor::Doctor),
+    #[command(subcommand)]
+    Runtime(commands::runtime::Runtime),
     Sample(commands::sample::Sample),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Greengrass(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Runtime(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),

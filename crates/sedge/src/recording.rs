@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sedge_package::{Draft, Golden, Package, Tolerance, read_npz, write_npz};
-use sedge_service::{Pipeline, Runner, record, record_tensors};
+use sedge_service::{Runner, record, record_tensors};
 
 /// A model, and the package whose cases are recorded with it.
 pub(crate) struct Recording<'a> {
-    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) runner: &'a dyn Runner,
     pub(crate) package: &'a Package,
 }
 
@@ -33,7 +33,7 @@ impl Recording<'_> {
 
     /// What stands above a manifest with such cases.
     pub(crate) fn head(&self) -> String {
-        let engine = &self.pipeline.info().engine;
+        let engine = &self.runner.info().engine;
         let version = env!("CARGO_PKG_VERSION");
         format!("# Golden cases recorded with engine {engine} by Sedge {version}.\n")
     }
@@ -58,11 +58,11 @@ impl Recording<'_> {
         let expected = format!("golden/{stem}.{ending}");
         draft.copy(input, &name)?;
         if is_npz(input) {
-            let outputs = record_tensors(self.pipeline, read_npz(input)?)?;
+            let outputs = record_tensors(self.runner, read_npz(input)?)?;
             draft.write(&expected, &write_npz(&outputs)?)?;
             return Ok(Golden { image: None, tensors: Some(name), expected, tolerance });
         }
-        let prediction = record(self.pipeline, &file, std::fs::read(input)?)?;
+        let prediction = record(self.runner, &file, std::fs::read(input)?)?;
         let text = serde_json::to_string_pretty(&prediction)? + "\n";
         draft.write(&expected, text.as_bytes())?;
         Ok(Golden { image: Some(name), tensors: None, expected, tolerance })

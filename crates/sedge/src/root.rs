@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// Names the directory instead of `--root` and the configuration's `root`.
 pub(crate) const VARIABLE: &str = "SEDGE_ROOT";
 
+/// Names the directory of installed runtimes for the processes of services.
+pub(crate) const RUNTIMES_VARIABLE: &str = "SEDGE_RUNTIMES";
+
 /// The directory: as the command line says, else the configuration, the environment, or where it is
 /// by custom.
 pub(crate) fn choose(flag: Option<&Path>, config: Option<&Path>) -> PathBuf {
@@ -26,6 +29,11 @@ pub(crate) fn by_custom() -> PathBuf {
         (None, Some(home)) => Path::new(&home).join(".local/share/sedge"),
         (None, None) => "/var/lib/sedge".into(),
     }
+}
+
+/// Where runtimes lie that `sedge runtime install` brought.
+pub(crate) fn runtimes(root: &Path) -> PathBuf {
+    root.join("runtime")
 }
 
 /// The socket at which a running server is told what to do.

@@ -6,7 +6,7 @@ use super::files::Files;
 use super::symbol::Symbol;
 use super::training::Wanted;
 use super::{elementwise, operators};
-use crate::{Fact, heads};
+use crate::{Fact, gluoncv, heads};
 
 /// What every picture is taken for by the networks that normalise it themselves.
 const OWN: &str = "the graph normalises pixels itself: it begins with";
@@ -118,11 +118,7 @@ fn preprocessing(graph: &Graph, symbol: &Symbol, wanted: &Wanted, files: &Files)
         raw.into_iter().for_each(|(key, value)| say(key, value, &origin));
         say("color", "rgb".into(), &origin);
     } else if is_gluoncv_detector(graph, symbol, wanted) {
-        let origin = "the presets of GluonCV's detectors";
-        say("color", "rgb".into(), origin);
-        say("scale", (1.0 / 255.0).into(), origin);
-        say("mean", vec![0.485, 0.456, 0.406].into(), origin);
-        say("std", vec![0.229, 0.224, 0.225].into(), origin);
+        facts.extend(gluoncv::presets(graph));
     }
     facts
 }
@@ -158,16 +154,8 @@ fn exported_with_preprocessing(graph: &Graph) -> Option<String> {
 /// A detector of GluonCV: its own head, and the prefixes of its SSD and YOLO.
 fn is_gluoncv_detector(graph: &Graph, symbol: &Symbol, wanted: &Wanted) -> bool {
     let is_head = |node: &Node| node.domain == SEDGE_DOMAIN && node.op == "BoxNms";
-    let prefixed = |name: &str| {
-        ["ssd", "yolov3"].iter().any(|prefix| {
-            let digits = name.strip_prefix(prefix).and_then(|rest| rest.split('_').next());
-            digits.is_some_and(|digits| {
-                !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-            })
-        })
-    };
     graph.nodes.iter().any(is_head)
-        && wanted.nodes().any(|index| prefixed(&symbol.nodes[index].name))
+        && wanted.nodes().any(|index| gluoncv::is_detector(&symbol.nodes[index].name))
 }
 
 /// MXNet's list of classes: one per line, as it stands.

@@ -27,6 +27,7 @@ pub(super) fn describe(document: &Value, weights: Option<&Path>, neo: &mut Neo) 
     if let Some(inputs) = graph.inputs(&names) {
         neo.inputs = inputs;
     }
+    neo.last_function = graph.last_function();
     if let Some(mut outputs) = graph.outputs() {
         for (output, named) in outputs.iter_mut().zip(&neo.outputs) {
             output.name.clone_from(&named.name);
@@ -64,6 +65,13 @@ impl Graph<'_> {
             self.tensor(Self::index(head.get(0)?)?, output, "")
         };
         heads.iter().map(one).collect()
+    }
+
+    /// The function that gives the only output.
+    fn last_function(&self) -> Option<String> {
+        let [head] = self.document.get("heads")?.as_array()?.as_slice() else { return None };
+        let node = self.document.get("nodes")?.get(Self::index(head.get(0)?)?)?;
+        node.pointer("/attrs/func_name")?.as_str().map(str::to_owned)
     }
 
     /// Type and shape of one result of a node. Attributes are lists behind the name of their kind.

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use sedge_engine::{Registry, TensorInfo};
+use sedge_engine::TensorInfo;
 use sedge_graph::Dim;
 use sedge_package::Package;
-use sedge_service::{LoadOptions, Pipeline, Request, Response, Runner, Timings};
+use sedge_service::{LoadOptions, Request, Response, Runner, Timings};
 use sedge_tensor::{DType, Tensor, element_count};
 
 use super::protocol::{Ask, Ran, Ready, Say, Stages};
 use super::{Variant, figures, memory};
+use crate::apart;
 use crate::overrides::Override;
 
 /// Requests of one run whose durations are kept; a run that reaches it ends there.
@@ -32,7 +33,7 @@ pub(crate) fn work(
         writeln!(out, "{}", serde_json::to_string(message)?)?;
         Ok(out.flush()?)
     };
-    let (pipeline, requests, ready) = match load(model, pictures, variant, overrides) {
+    let (runner, requests, ready) = match load(model, pictures, variant, overrides) {
         Ok(loaded) => loaded,
         Err(error) => return say(&Say::Failed(format!("{error:#}"))),
     };
@@ -40,9 +41,9 @@ pub(crate) fn work(
     for line in std::io::stdin().lock().lines() {
         let done = match serde_json::from_str(&line?)? {
             Ask::Run { seconds, concurrency } => {
-                run(&pipeline, &requests, seconds, concurrency.max(1)).map(Say::Ran)
+                run(runner.as_ref(), &requests, seconds, concurrency.max(1)).map(Say::Ran)
             }
-            Ask::Outputs(directory) => write_outputs(&pipeline, &requests[0], &directory),
+            Ask::Outputs(directory) => write_outputs(runner.as_ref(), &requests[0], &directory),
         };
         say(&done.unwrap_or_else(|error| Say::Failed(format!("{error:#}"))))?;
     }
@@ -54,7 +55,7 @@ fn load(
     pictures: Vec<(String, Bytes)>,
     variant: &Variant,
     overrides: &[Override],
-) -> Result<(Pipeline, Vec<Request>, Ready)> {
+) -> Result<(Box<dyn Runner>, Vec<Request>, Ready)> {
     let started_kib = memory::pss_kib();
     let started = Instant::now();
     let package = Package::open(model, overrides)?;
@@ -66,10 +67,10 @@ fn load(
         threads: variant.threads,
         ..LoadOptions::default()
     };
-    let pipeline = Pipeline::load(package, &Registry::new(None), &options)?;
+    let runner = apart::load(model, package, overrides, &options)?;
     let load_ms = milliseconds(started.elapsed());
     let requests = if pictures.is_empty() {
-        let inputs = pipeline.info().inputs.iter();
+        let inputs = runner.info().inputs.iter();
         vec![Request::tensors("bench", inputs.map(input).collect::<Result<_>>()?)]
     } else {
         let request =
@@ -77,9 +78,9 @@ fn load(
         pictures.into_iter().map(request).collect()
     };
     let started = Instant::now();
-    ask(&pipeline, &requests[0])?;
+    ask(runner.as_ref(), &requests[0])?;
     let first_ms = milliseconds(started.elapsed());
-    let info = pipeline.info();
+    let info = runner.info();
     let ready = Ready {
         model: format!("{}@{}", info.name, info.identity),
         format: info.format.to_owned(),
@@ -89,12 +90,12 @@ fn load(
         started_kib,
         loaded_kib: memory::pss_kib(),
     };
-    Ok((pipeline, requests, ready))
+    Ok((runner, requests, ready))
 }
 
 /// One answer; an error names the picture.
-fn ask(pipeline: &Pipeline, request: &Request) -> Result<Response> {
-    pipeline.run(request).map_err(|error| match &request.image {
+fn ask(runner: &dyn Runner, request: &Request) -> Result<Response> {
+    runner.run(request).map_err(|error| match &request.image {
         Some(image) => anyhow::anyhow!(error).context(image.clone()),
         None => error.into(),
     })
@@ -119,17 +120,16 @@ fn input(info: &TensorInfo) -> Result<(String, Tensor)> {
     Ok((info.name.clone(), tensor?))
 }
 
-fn run(pipeline: &Pipeline, requests: &[Request], seconds: f64, concurrency: usize) -> Result<Ran> {
+fn run(runner: &dyn Runner, requests: &[Request], seconds: f64, concurrency: usize) -> Result<Ran> {
     let measured = Duration::try_from_secs_f64(seconds).context("no such time")?;
     // The other variants have had the processor and its caches since the last run.
-    cycle(pipeline, requests, measured / 10, 0)?;
+    cycle(runner, requests, measured / 10, 0)?;
     let barrier = Barrier::new(concurrency);
     let threads = std::thread::scope(|scope| {
         let one = |first: usize| {
             barrier.wait();
             let begun = Instant::now();
-            cycle(pipeline, requests, measured, first)
-                .map(|samples| (begun, samples, Instant::now()))
+            cycle(runner, requests, measured, first).map(|samples| (begun, samples, Instant::now()))
         };
         let threads: Vec<_> =
             (0..concurrency).map(|first| scope.spawn(move || one(first))).collect();
@@ -164,7 +164,7 @@ struct Samples {
 
 /// Runs requests in turn until the time is over, and one at least.
 fn cycle(
-    pipeline: &Pipeline,
+    runner: &dyn Runner,
     requests: &[Request],
     time: Duration,
     first: usize,
@@ -173,7 +173,7 @@ fn cycle(
     let begun = Instant::now();
     for request in requests.iter().cycle().skip(first % requests.len()) {
         let started = Instant::now();
-        let response = ask(pipeline, request)?;
+        let response = ask(runner, request)?;
         let ended = Instant::now();
         samples.nanos.push(ended.duration_since(started).as_nanos() as u64);
         samples.timings.extend(response.prediction.map(|prediction| prediction.timings_us));
@@ -200,8 +200,8 @@ impl Samples {
     }
 }
 
-fn write_outputs(pipeline: &Pipeline, request: &Request, directory: &Path) -> Result<Say> {
-    let response = ask(pipeline, request)?;
+fn write_outputs(runner: &dyn Runner, request: &Request, directory: &Path) -> Result<Say> {
+    let response = ask(runner, request)?;
     for (index, (name, tensor)) in response.outputs.iter().enumerate() {
         let values = tensor.to_f32().with_context(|| format!("output '{name}' has no numbers"))?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sedge_engine::Registry;
 use sedge_package::{Package, service_name};
-use sedge_service::{ExplainedSetting, LoadOptions, Pipeline, Prediction, Request, Runner};
+use sedge_service::{ExplainedSetting, LoadOptions, Prediction, Request, Runner};
 use sedge_vision::{DecodeLimits, Selection};
 
 use super::{Format, OUTPUT};
+use crate::apart;
 use crate::choices;
 use crate::drawings;
 use crate::overrides::OverrideFlags;
@@ -91,7 +91,8 @@ fn score(text: &str) -> Result<f32, String> {
 impl Infer {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let sources = pictures::collect(&self.image)?;
-        let package = Package::open(&self.model, &self.overrides.overrides()?)?;
+        let overrides = self.overrides.overrides()?;
+        let package = Package::open(&self.model, &overrides)?;
         // What nobody says about pictures is an error here, before the model is loaded.
         package.pipeline()?;
         package.notes.iter().for_each(|note| crate::say("warning", note));
@@ -109,13 +110,13 @@ impl Infer {
             limits: DecodeLimits::of_megapixels(self.max_megapixels),
             ..LoadOptions::default()
         };
-        let pipeline = Pipeline::load(package, &Registry::new(None), &options)?;
+        let runner = apart::load(&self.model, package, &overrides, &options)?;
         let mut printer = Printer::new(self.format());
         let mut progress = Progress::new(sources.len() as u64);
         let mut failed = 0;
         for (index, source) in sources.iter().enumerate() {
             let drawing = drawings.get(index).map(PathBuf::as_path);
-            match self.one(source, drawing, &pipeline) {
+            match self.one(source, drawing, runner.as_ref()) {
                 Ok(prediction) => {
                     progress.hidden(|| printer.print(&prediction, self.timings)).context(OUTPUT)?;
                 }
@@ -140,16 +141,16 @@ impl Infer {
         &self,
         source: &Source,
         drawing: Option<&Path>,
-        pipeline: &Pipeline,
+        runner: &dyn Runner,
     ) -> Result<Prediction> {
         let bytes = source.read()?;
         let mut request = Request::picture(service_name(&self.model), bytes.clone());
         request.image = Some(source.name());
-        let classes = pipeline.info().task == "image-classification";
+        let classes = runner.info().task == "image-classification";
         let top_k = self.top_k.or(classes.then_some(TOP_CLASSES));
         request.selection = Selection { threshold: self.threshold, top_k };
         request.explain = self.explain;
-        let response = pipeline.run(&request)?;
+        let response = runner.run(&request)?;
         let prediction = response.prediction.context("the model gave no prediction")?;
         if let Some(path) = drawing {
             let limits = DecodeLimits::of_megapixels(self.max_megapixels);

@@ -1,3 +1,4 @@
+mod compiled;
 mod convert;
 mod init;
 mod inspect;

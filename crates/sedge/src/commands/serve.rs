@@ -133,6 +133,7 @@ impl Serve {
         // One thread carries tens of thousands of requests a second, far more than any model
         // answers; several would wake each other for every one of them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut unpacked = Vec::new();
         let hosted = match sources {
             Some(sources) => {
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
@@ -148,7 +149,7 @@ impl Serve {
             }
             None => {
                 let flags = Flags { overrides: flags, max_megapixels: self.max_megapixels };
-                runtime.block_on(bare::start(&config, &flags, &services))?;
+                unpacked = runtime.block_on(bare::start(&config, &flags, &services))?;
                 None
             }
         };
@@ -171,6 +172,7 @@ impl Serve {
             Some(hosted) => runtime.block_on(hosted.stop()),
             None => runtime.block_on(services.stop()),
         }
+        drop(unpacked);
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {
             traces.finish();

@@ -269,9 +269,10 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "service.engine",
-        Choice(&["auto", "native", "onnxruntime"]),
+        Choice(&["auto", "native", "onnxruntime", "dlr"]),
         Is("\"auto\""),
-        "What computes: native is built in, onnxruntime a library that /etc/default/sedge names.",
+        "What computes: native is built in, onnxruntime a library that /etc/default/sedge names; \
+         packages of SageMaker Neo run in dlr, which auto takes for them.",
         "",
     ),
     key("service.device", Choice(&["cpu"]), Is("\"cpu\""), "Where it computes.", ""),

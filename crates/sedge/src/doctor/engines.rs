@@ -1,9 +1,11 @@
 //! The engines of this build, and whether their libraries are there.
 
-use sedge_engine::{Registry, Status};
+use sedge_engine::{Engine, Registry, Status};
 use serde_json::json;
 
 use super::{Context, Finding, State};
+use crate::root;
+use crate::runtimes::{self, Kind};
 
 const AREA: &str = "engines";
 
@@ -11,10 +13,24 @@ const HOW_TO_GET_ONNXRUNTIME: &str = "only where the embedded engine is too slow
     onnxruntime's release for Linux (or pip install onnxruntime, apt install libonnxruntime1.21) \
     and set SEDGE_ONNXRUNTIME=/path/to/libonnxruntime.so";
 
-pub(super) fn probe(_context: &Context) -> Vec<Finding> {
-    let named = std::env::var_os("SEDGE_ONNXRUNTIME").is_some_and(|path| !path.is_empty());
-    let statuses = Registry::new(None).status();
-    statuses.iter().map(|status| engine(status, named)).collect()
+const HOW_TO_GET_DLR: &str = "only for packages of SageMaker Neo: sedge runtime install dlr";
+
+pub(super) fn probe(context: &Context) -> Vec<Finding> {
+    let root = root::choose(context.root.as_deref(), None);
+    let registry = Registry::new(Some(&root::runtimes(&root)));
+    let is_named = |variable| std::env::var_os(variable).is_some_and(|path| !path.is_empty());
+    let one = |(mut status, found): (Status, &dyn Engine)| {
+        // What ends the process that loads it is not loaded here.
+        if let ("dlr", Ok(_), Some(library)) = (status.name, &status.version, &status.library) {
+            status.version = runtimes::probe(Kind::Dlr, library);
+        }
+        engine(&status, found.variable().is_some_and(is_named))
+    };
+    registry.status().into_iter().zip(registry.engines()).map(one).collect()
+}
+
+fn how_to_get(engine: &str) -> &'static str {
+    if engine == "dlr" { HOW_TO_GET_DLR } else { HOW_TO_GET_ONNXRUNTIME }
 }
 
 /// `named`: the user says where the library is, so that it must be there.
@@ -27,11 +43,11 @@ fn engine(status: &Status, named: bool) -> Finding {
             Finding::ok(AREA, status.name, format!("{version}, {place}")).with(data(Some(version)))
         }
         Err(error) if named => {
-            Finding::of_error(State::Problem, AREA, status.name, error, HOW_TO_GET_ONNXRUNTIME)
-                .with(data(None))
+            let hint = how_to_get(status.name);
+            Finding::of_error(State::Problem, AREA, status.name, error, hint).with(data(None))
         }
         Err(_) => {
-            let hint = HOW_TO_GET_ONNXRUNTIME;
+            let hint = how_to_get(status.name);
             Finding::bad(State::Note, AREA, status.name, "not installed", hint).with(data(None))
         }
     }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use sedge_engine::Registry;
 use sedge_package::{Incomplete, Package};
-use sedge_service::{LoadOptions, Pipeline, Runner, replay};
+use sedge_service::{LoadOptions, replay};
 use serde_json::{Value, json};
 
 use super::{Context, Finding, State};
+use crate::apart;
 use crate::config::{Config, ServiceConfig};
 use crate::overrides::Override;
 
@@ -70,17 +70,17 @@ fn load(path: &Path, overrides: &[Override], engine: &str) -> Result<Loaded> {
     let (name, format, task) = (package.name.clone(), package.format.name(), package.task());
     let (root, golden) = (package.root.clone(), package.golden.clone());
     let options = LoadOptions { engine: engine.to_owned(), ..LoadOptions::default() };
-    let registry = Registry::new(None);
     let started = Instant::now();
     // A package with golden cases stays open: an unpacked archive lives as long as it does.
-    let (pipeline, _package) = if golden.is_empty() {
-        (Pipeline::load(package, &registry, &options)?, None)
+    let (runner, _package) = if golden.is_empty() {
+        (apart::load(path, package, overrides, &options)?, None)
     } else {
-        (Pipeline::open(&root, overrides, &registry, &options)?, Some(package))
+        let again = Package::open(&root, overrides)?;
+        (apart::load(&root, again, overrides, &options)?, Some(package))
     };
     let load_ms = started.elapsed().as_millis();
-    let engine = pipeline.info().engine.clone();
-    let failures = |case| match replay(&pipeline, &root, case) {
+    let engine = runner.info().engine.clone();
+    let failures = |case| match replay(runner.as_ref(), &root, case) {
         Ok(compared) => compared.into_iter().find_map(|compared| compared.problem),
         Err(error) => Some(error.to_string()),
     };

@@ -58,8 +58,14 @@ fn every_command_has_its_manual_page() {
         let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
         let title = name.to_uppercase();
         assert!(page.contains(&format!(".TH {title} 1")), "{name}: {page}");
-        let groups =
-            ["sedge-model", "sedge-package", "sedge-config", "sedge-service", "sedge-greengrass"];
+        let groups = [
+            "sedge-model",
+            "sedge-package",
+            "sedge-config",
+            "sedge-service",
+            "sedge-greengrass",
+            "sedge-runtime",
+        ];
         assert!(groups.contains(&&*name) || page.contains(".SH \"EXAMPLES\"\n.nf"), "{name}");
         // The synopsis has the command as it is written.
         assert!(page.contains(&format!("\n\\&{} ", name.replace('-', " "))), "{name}: {page}");

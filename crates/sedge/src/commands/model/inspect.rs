@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use sedge_engine::TensorInfo;
 use sedge_graph::statistics;
-use sedge_package::{Neo, NeoTensor, Package, PackageError};
+use sedge_package::Package;
 use serde_json::{Value, json};
 
+use super::compiled;
 use crate::commands::{Format, OUTPUT};
 use crate::overrides::OverrideFlags;
 use crate::table::{self, Align};
@@ -38,12 +39,8 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let (document, table) = match Package::open(&self.model, &self.overrides.overrides()?) {
-            Ok(package) => (as_json(&package), as_table(&package)),
-            // It cannot be run, but it can be told what it is.
-            Err(PackageError::Neo(neo)) => (serde_json::to_value(&neo)?, neo_table(&neo)),
-            Err(error) => return Err(error.into()),
-        };
+        let package = Package::open(&self.model, &self.overrides.overrides()?)?;
+        let (document, table) = (as_json(&package), as_table(&package));
         let mut out = std::io::stdout().lock();
         match self.format {
             Format::Json => writeln!(out, "{document:#}"),
@@ -56,6 +53,17 @@ impl Inspect {
 }
 
 fn as_json(package: &Package) -> Value {
+    let mut document = general(package);
+    if let (Some(neo), Some(document)) = (&package.compiled, document.as_object_mut()) {
+        for key in ["parameters", "multiply_accumulates", "operators"] {
+            document.remove(key);
+        }
+        document.insert("compiled".into(), compiled::as_json(neo));
+    }
+    document
+}
+
+fn general(package: &Package) -> Value {
     let counted = statistics(&package.graph);
     let (inputs, outputs) = TensorInfo::of_graph(&package.graph);
     let tensor = |info: &TensorInfo| {
@@ -127,12 +135,17 @@ fn as_table(package: &Package) -> String {
         ("file", format!("{} ({})", package.file.display(), table::bytes(package.bytes))),
         ("format", package.format.name().to_owned()),
         ("task", package.task().to_string()),
-        ("parameters", format!("{} ({weights})", table::grouped(counted.parameters))),
-        ("multiply-accumulates", macs),
-        ("labels", labels(package)),
-        ("golden cases", package.golden.len().to_string()),
     ];
-    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let said = match &package.compiled {
+        Some(neo) => compiled::rows(neo),
+        None => vec![
+            ("parameters", format!("{} ({weights})", table::grouped(counted.parameters))),
+            ("multiply-accumulates", macs),
+        ],
+    };
+    let known = [("labels", labels(package)), ("golden cases", package.golden.len().to_string())];
+    let rows = rows.into_iter().chain(said).chain(known);
+    let rows: Vec<_> = rows.map(|(name, value)| vec![name.to_owned(), value]).collect();
     let mut text = table::lines(&rows, &[], "");
 
     let said: Vec<_> = metadata(package).map(|(key, value)| vec![key, value]).collect();
@@ -160,11 +173,16 @@ fn as_table(package: &Package) -> String {
         text.push_str(&table::lines(&infos.iter().map(row).collect::<Vec<_>>(), &[], "  "));
     }
 
-    text.push_str("\noperators, as engines see them\n");
-    let mut operators: Vec<_> = counted.operators.iter().collect();
-    operators.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    let rows: Vec<_> = operators.iter().map(|(op, n)| vec![n.to_string(), (*op).clone()]).collect();
-    text.push_str(&table::lines(&rows, &[Align::Right], "  "));
+    if let Some(neo) = &package.compiled {
+        text.push_str(&compiled::files(neo));
+    } else {
+        text.push_str("\noperators, as engines see them\n");
+        let mut operators: Vec<_> = counted.operators.iter().collect();
+        operators.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let row = |(op, n): &(&String, &usize)| vec![n.to_string(), (*op).clone()];
+        let rows: Vec<_> = operators.iter().map(row).collect();
+        text.push_str(&table::lines(&rows, &[Align::Right], "  "));
+    }
 
     text.push_str("\nsettings and who said so\n");
     let row = |(key, setting): (&str, &sedge_package::Setting)| {
@@ -181,38 +199,5 @@ fn as_table(package: &Package) -> String {
     if let Err(incomplete) = package.pipeline() {
         text.push_str(&format!("\n{}\n", incomplete.to_string().replace("Hint: ", "\nHint: ")));
     }
-    text
-}
-
-fn neo_table(neo: &Neo) -> String {
-    let unknown = || "unknown".to_owned();
-    let target = [&neo.target_device, &neo.device_type].into_iter().flatten();
-    let target = target.map(String::as_str).collect::<Vec<_>>().join(", ");
-    let rows = [
-        ("model", neo.path.display().to_string()),
-        ("format", format!("SageMaker Neo, backend {}", neo.backend)),
-        ("compiled for", if target.is_empty() { unknown() } else { target }),
-        ("runs in Sedge", "no: it is machine code for the runtime DLR".to_owned()),
-    ];
-    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-    let mut text = table::lines(&rows, &[], "");
-    let row = |tensor: &NeoTensor| {
-        let dim = |&dim: &i64| if dim < 0 { "?".to_owned() } else { dim.to_string() };
-        let shape: Vec<String> = tensor.shape.iter().map(dim).collect();
-        vec![tensor.name.clone(), tensor.dtype.clone(), shape.join("x")]
-    };
-    for (title, tensors) in [("inputs", &neo.inputs), ("outputs", &neo.outputs)] {
-        let rows: Vec<_> = tensors.iter().map(row).collect();
-        let listed =
-            if rows.is_empty() { "  unknown\n".into() } else { table::lines(&rows, &[], "  ") };
-        text.push_str(&format!("\n{title}\n{listed}"));
-    }
-    let rows: Vec<_> = neo
-        .files
-        .iter()
-        .map(|file| vec![file.role.to_owned(), file.name.clone(), table::bytes(file.bytes)])
-        .collect();
-    text.push_str(&format!("\nfiles\n{}", table::lines(&rows, &[], "  ")));
-    text.push_str("\nHint: bring the model that was compiled (MXNet, TensorFlow or ONNX)\n");
     text
 }

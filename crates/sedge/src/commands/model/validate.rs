@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
-use sedge_engine::Registry;
 use sedge_package::{Draft, Golden, Package, Packing, Tolerance};
 use sedge_service::{
-    Comparison, LoadOptions, Pipeline, Runner, expected_prediction, replay, usual_tolerance,
+    Comparison, LoadOptions, Runner, expected_prediction, replay, usual_tolerance,
 };
 use serde::Serialize;
 
+use crate::apart;
 use crate::choices;
 use crate::commands::{Format, OUTPUT};
 use crate::overrides::OverrideFlags;
@@ -85,25 +85,25 @@ impl Validate {
         }
         // A second time, for loading takes the graph: the first stays open for the files of the
         // package, which an unpacked archive has only as long as that.
-        let pipeline = Pipeline::open(&self.model, &overrides, &Registry::new(None), &options)?;
+        let loaded = Package::open(&self.model, &overrides)?;
+        let runner = apart::load(&self.model, loaded, &overrides, &options)?;
+        let runner = runner.as_ref();
         match (&self.record, &self.against) {
-            (Some(target), _) => {
-                self.record(target, &Recording { pipeline: &pipeline, package: &package })
-            }
+            (Some(target), _) => self.record(target, &Recording { runner, package: &package }),
             (None, Some(file)) => {
-                let case = self.one_case(file, &pipeline)?;
-                self.report(&pipeline, Path::new(""), &[case])
+                let case = self.one_case(file, runner)?;
+                self.report(runner, Path::new(""), &[case])
             }
             (None, None) if !self.input.is_empty() => {
                 bail!("--input needs --against or --record. Hint: say what it is for")
             }
-            (None, None) => self.report(&pipeline, &package.root, &package.golden),
+            (None, None) => self.report(runner, &package.root, &package.golden),
         }
     }
 
-    fn tolerance(&self, pipeline: &Pipeline) -> Tolerance {
+    fn tolerance(&self, runner: &dyn Runner) -> Tolerance {
         match (self.relative, self.absolute) {
-            (None, None) => usual_tolerance(pipeline),
+            (None, None) => usual_tolerance(runner),
             (relative, absolute) => Tolerance {
                 relative: relative.unwrap_or(0.0),
                 absolute: absolute.unwrap_or(0.0),
@@ -114,15 +114,15 @@ impl Validate {
 
     /// Writes a package: the model's files, the cases it has, and one more for each input.
     fn record(&self, target: &Path, recording: &Recording<'_>) -> Result<ExitCode> {
-        let Recording { pipeline, package } = recording;
+        let Recording { runner, package } = *recording;
         let draft = Draft::new(target, self.force)?;
         for (path, name) in package.model_files() {
             draft.copy(&path, &name)?;
         }
-        let golden = recording.cases(&draft, &self.input, self.tolerance(pipeline))?;
+        let golden = recording.cases(&draft, &self.input, self.tolerance(runner))?;
         draft.complete(package, &recording.head(), &[&package.main_file()], &golden)?;
         let path = draft.publish(Packing::Directory)?;
-        let (count, engine) = (self.input.len(), &pipeline.info().engine);
+        let (count, engine) = (self.input.len(), &runner.info().engine);
         let line =
             format!("wrote {} with {count} recorded cases (engine {engine})", path.display());
         writeln!(std::io::stdout().lock(), "{line}").context(OUTPUT)?;
@@ -130,8 +130,8 @@ impl Validate {
     }
 
     /// The case in a file of its own.
-    fn one_case(&self, file: &Path, pipeline: &Pipeline) -> Result<Golden> {
-        let tolerance = self.tolerance(pipeline);
+    fn one_case(&self, file: &Path, runner: &dyn Runner) -> Result<Golden> {
+        let tolerance = self.tolerance(runner);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let expected = text(file);
         let input = match self.input.as_slice() {
@@ -151,13 +151,12 @@ impl Validate {
         Ok(Golden { image, tensors, expected, tolerance })
     }
 
-    fn report(&self, pipeline: &Pipeline, root: &Path, golden: &[Golden]) -> Result<ExitCode> {
-        let cases: Vec<Case> =
-            golden.iter().map(|case| Case::replay(pipeline, root, case)).collect();
-        let engine = &pipeline.info().engine;
+    fn report(&self, runner: &dyn Runner, root: &Path, golden: &[Golden]) -> Result<ExitCode> {
+        let cases: Vec<Case> = golden.iter().map(|case| Case::replay(runner, root, case)).collect();
+        let engine = &runner.info().engine;
         let held = cases.iter().filter(|case| case.passed).count();
         let mut out = std::io::stdout().lock();
-        let info = pipeline.info();
+        let info = runner.info();
         // Not a `Value`, in which every `f32` would get the digits of an `f64`.
         let report = Report {
             model: format!("{}@{}", info.name, info.identity),
@@ -199,9 +198,9 @@ struct Case {
 }
 
 impl Case {
-    fn replay(pipeline: &Pipeline, root: &Path, case: &Golden) -> Self {
+    fn replay(runner: &dyn Runner, root: &Path, case: &Golden) -> Self {
         let name = case.image.as_ref().or(case.tensors.as_ref()).unwrap_or(&case.expected).clone();
-        let (outputs, error) = match replay(pipeline, root, case) {
+        let (outputs, error) = match replay(runner, root, case) {
             Ok(compared) => (compared, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueHint};
-use sedge_engine::Registry;
 use sedge_package::{Draft, Package, Packing, SecretKey, sign};
-use sedge_service::{LoadOptions, Pipeline, usual_tolerance};
+use sedge_service::{LoadOptions, usual_tolerance};
 
 use super::sign::report;
+use crate::apart;
 use crate::commands::{OUTPUT, size};
 use crate::overrides::{Override, OverrideFlags};
 use crate::recording::Recording;
@@ -110,9 +110,10 @@ impl Create {
         }
         let options = LoadOptions { engine: self.engine.clone(), ..LoadOptions::default() };
         // A second time, for loading takes the graph.
-        let pipeline = Pipeline::open(&self.model, overrides, &Registry::new(None), &options)?;
-        let recording = Recording { pipeline: &pipeline, package };
-        let golden = recording.cases(draft, &self.golden, usual_tolerance(&pipeline))?;
+        let loaded = Package::open(&self.model, overrides)?;
+        let runner = apart::load(&self.model, loaded, overrides, &options)?;
+        let recording = Recording { runner: runner.as_ref(), package };
+        let golden = recording.cases(draft, &self.golden, usual_tolerance(runner.as_ref()))?;
         Ok(draft.complete(package, &recording.head(), &[&main], &golden)?)
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod exchange;
 pub(crate) mod greengrass;
 pub(crate) mod infer;
 pub(crate) mod man;

@@ -77,6 +77,8 @@ enum Command {
     Sample(commands::sample::Sample),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
+    #[command(hide = true)]
+    Exchange(commands::exchange::Exchange),
     /// The process of one service
     #[command(hide = true)]
     Worker,
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Sample(command) => command.run(),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
+        Command::Exchange(command) => command.run(),
         Command::Worker => Ok(commands::worker::run()),
     };
     done.unwrap_or_else(|error| {

@@ -10,6 +10,7 @@ mod graph;
 mod interface;
 mod library;
 mod metadata;
+mod target;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -179,6 +179,7 @@ impl Package {
             None => names::service_name(named),
         };
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let notes = compiled.as_ref().and_then(Neo::note).into_iter().collect();
         let mut package = Self {
             name,
             identity: identity::of_files(&root, &files)?,
@@ -193,7 +194,7 @@ impl Package {
             file,
             sources,
             files,
-            notes: Vec::new(),
+            notes,
             named: named.to_owned(),
             has_manifest,
             _unpacked: unpacked,

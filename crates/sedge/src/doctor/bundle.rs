@@ -39,7 +39,7 @@ const SYSTEM_FILES: [&str; 12] = [
 ];
 
 /// Variables whose values are told; of all others only the name is.
-const TOLD_VARIABLES: [&str; 13] = [
+const TOLD_VARIABLES: [&str; 14] = [
     "CLICOLOR",
     "COLUMNS",
     "LANG",
@@ -51,6 +51,7 @@ const TOLD_VARIABLES: [&str; 13] = [
     "RUST_BACKTRACE",
     "SEDGE_LOG",
     "SEDGE_ONNXRUNTIME",
+    "SEDGE_DLR",
     "TERM",
     "TMPDIR",
 ];

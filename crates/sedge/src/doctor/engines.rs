@@ -20,11 +20,14 @@ pub(super) fn probe(context: &Context) -> Vec<Finding> {
     let registry = Registry::new(Some(&root::runtimes(&root)));
     let is_named = |variable| std::env::var_os(variable).is_some_and(|path| !path.is_empty());
     let one = |(mut status, found): (Status, &dyn Engine)| {
-        // What ends the process that loads it is not loaded here.
+        let mut must_work = found.variable().is_some_and(is_named);
+        // What ends the process that loads it is not loaded here. One that is there and does not
+        // load helps nobody.
         if let ("dlr", Ok(_), Some(library)) = (status.name, &status.version, &status.library) {
             status.version = runtimes::probe(Kind::Dlr, library);
+            must_work = true;
         }
-        engine(&status, found.variable().is_some_and(is_named))
+        engine(&status, must_work)
     };
     registry.status().into_iter().zip(registry.engines()).map(one).collect()
 }

@@ -27,7 +27,7 @@ fuzz() {
     case $target in
         image) longest=32768 ;;
         manifest) longest=4096 ;;
-        sagemaker | oip) longest=8192 ;;
+        sagemaker | oip | group) longest=8192 ;;
         *) longest=16384 ;;
     esac
     "$built/$target" -dict="fuzz/dictionaries/$target.dict" -max_len="$longest" \

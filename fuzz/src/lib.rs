@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod group;
 mod guard;
 mod http;
 pub mod image;
@@ -41,7 +42,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     image::TARGET,
     tflite::TARGET,
     onnx::TARGET,
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 12] = [
     signature::TARGET,
     sagemaker::TARGET,
     oip::TARGET,
+    group::TARGET,
 ];
 
 impl Target {

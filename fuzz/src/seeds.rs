@@ -9,6 +9,7 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use sedge_graph::{onnx, passes};
 use sedge_package::Package;
 use sedge_tensor::Tensor;
+use serde_json::{Value, json};
 
 use crate::Target;
 
@@ -32,8 +33,26 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
         "signature" => crate::signature::seeds(),
         "sagemaker" => invocations(),
         "oip" => inferences(),
+        "group" => definitions(),
         _ => Vec::new(),
     }
+}
+
+/// Groups of Greengrass V1, and each of their definitions alone.
+fn definitions() -> Vec<(String, Vec<u8>)> {
+    let mut found = files("greengrass", &["json"]);
+    for (name, bytes) in found.clone() {
+        let Ok(Value::Object(whole)) = serde_json::from_slice(&bytes) else { continue };
+        for (key, part) in &whole {
+            found.push(named(&format!("{name}-{key}"), json!({ key: part }).to_string()));
+            // Of a template, each resource.
+            for (inner, resource) in part.as_object().into_iter().flatten() {
+                let alone = json!({ key: { inner: resource } });
+                found.push(named(&format!("{name}-{key}-{inner}"), alone.to_string()));
+            }
+        }
+    }
+    found
 }
 
 /// `testdata/` of the source tree this crate was built from.

@@ -7,6 +7,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import greengrass
 import inference
 import isolation
 import machine
@@ -17,7 +18,7 @@ import server
 from runners import SITE, Runners
 
 HERE = Path(__file__).parent
-PARTS = ["raw", "picture", "server", "isolation", "memory"]
+PARTS = ["raw", "picture", "server", "isolation", "greengrass", "memory"]
 
 
 def arguments():
@@ -75,6 +76,9 @@ def measured(args):
     if "isolation" in parts:
         note("isolation")
         results["isolation"] = isolation.measure(wanted["isolation"], runners, http)
+    if "greengrass" in parts:
+        note("greengrass")
+        results["greengrass"] = greengrass.measure(wanted["greengrass"], runners, http)
     if "memory" in parts:
         note("memory")
         results["footprint"] = server.footprint(runners)

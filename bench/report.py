@@ -15,6 +15,7 @@ def markdown(results, reading):
         "picture": pictures(results.get("picture", [])),
         "server": server(results.get("server", [])),
         "isolation": isolation(results.get("isolation", [])),
+        "greengrass": greengrass(results.get("greengrass", [])),
         "memory": memory(results),
         "noise": noise(results),
         "missing": missing(results),
@@ -145,6 +146,19 @@ def isolation(rows):
                       f"{process['p50_us'] - thread['p50_us']:+.0f}",
                       ratio(process["p50_us"], thread["p50_us"]),
                       *(f"{kind['p99_us']:.0f}" for kind in (thread, process))])
+    return table(head, lines)
+
+
+def greengrass(rows):
+    head = ["model and picture", "the SDK p50 us", "HTTP p50 us", "SDK adds us",
+            "OpenCV and MXNet in the function p50 us", "SDK / own"]
+    lines = []
+    for row in rows:
+        p50 = row["p50_us"]
+        own = p50.get("mxnet")
+        lines.append([row["name"], f"{p50['sdk']:.0f}", f"{p50['http']:.0f}",
+                      f"{p50['sdk'] - p50['http']:+.0f}", f"{own:.0f}" if own else "",
+                      ratio(p50["sdk"], own) if own else ""])
     return table(head, lines)
 
 

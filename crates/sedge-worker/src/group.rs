@@ -29,13 +29,16 @@ pub fn prepare() -> Result<(), String> {
         .map_err(Clone::clone)
 }
 
-/// Removes what an earlier core left behind whose processes are gone.
+/// Removes what an earlier core left behind whose processes are gone. What belongs to a core that
+/// runs stays: it asks an empty group yet why its process ended.
 pub fn clear_away() {
     let Some(Ok(place)) = PLACE.get() else { return };
     let Ok(entries) = fs::read_dir(&place.directory) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            // Those of another core are in use and stay.
+        let name = entry.file_name();
+        let Some(of) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        let core = of.split('-').next().unwrap_or(of);
+        if core == std::process::id().to_string() || !Path::new("/proc").join(core).exists() {
             remove(&entry.path(), 250, || is_ending(&entry.path()));
         }
     }
@@ -63,6 +66,7 @@ fn is_ending(directory: &Path) -> bool {
     })
 }
 
+/// Followed by the core's process and the worker's.
 const PREFIX: &str = "sedge-worker-";
 
 impl Place {
@@ -121,7 +125,7 @@ impl Place {
             fs::write(core.join("cgroup.procs"), "0")?;
             fs::write(self.directory.join("cgroup.subtree_control"), "+memory")?;
         }
-        let probe = self.directory.join(format!("{PREFIX}probe-{}", std::process::id()));
+        let probe = self.directory.join(format!("{PREFIX}{}-probe", std::process::id()));
         make(&probe)?;
         fs::remove_dir(probe)
     }
@@ -146,7 +150,7 @@ impl Group {
     /// where there are no groups to be had.
     pub(crate) fn of(pid: u32, limit: Option<u64>) -> Option<Self> {
         let Some(Ok(place)) = PLACE.get() else { return None };
-        let directory = place.directory.join(format!("{PREFIX}{pid}"));
+        let directory = place.directory.join(format!("{PREFIX}{}-{pid}", std::process::id()));
         make(&directory).ok()?;
         let group = Self { version: place.version, directory };
         let set = || -> io::Result<()> {

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueHint};
-use sedge_deploy::{Hooks, InstallRequest, Store};
 use sedge_greengrass::group::{Group, Options, Reading, Report, Severity, read_files};
-use sedge_greengrass::models::{self, Resources};
+use sedge_greengrass::models;
 
-use crate::config::{Config, ServiceConfig};
-use crate::hosting;
+use crate::config::ServiceConfig;
 
+mod bringing;
 mod running;
 
 pub(crate) use running::Running;
@@ -109,39 +108,4 @@ pub(crate) fn sections(group: &Group) -> Result<Vec<ServiceConfig>> {
         ..ServiceConfig::default()
     };
     Ok(services.map(section).collect())
-}
-
-/// Brings the models that functions use, and logs what comes of it. They may be large: this is for a
-/// thread that may block, which is what comes back.
-fn bring_resources(
-    store: &std::sync::Arc<Store>,
-    group: Group,
-    config: &Config,
-) -> Result<impl FnOnce() + Send + use<>> {
-    let (store, remote) = (store.clone(), hosting::remote(config)?);
-    let most = config.download.max_mib << 20;
-    Ok(move || {
-        let resources = Resources::new(&store);
-        for resource in group.resources.iter().filter(|known| models::is_used(known, &group)) {
-            let request = |source: &str| {
-                let mut request = InstallRequest::new(source.parse()?);
-                request.remote = remote.clone();
-                request.limits.download_bytes = most;
-                Ok(request)
-            };
-            let id = &resource.id;
-            let directory = resources.directory(id);
-            match resources.bring(resource, &group, request, &Hooks::default()) {
-                Ok(None) if directory.exists() => {
-                    tracing::info!(resource = id, directory = %directory.display(), "brought");
-                }
-                Ok(None) => {}
-                Ok(Some(note)) => tracing::warn!(resource = id, "goes on as it is: {note}"),
-                Err(error) => {
-                    let error = anyhow::Error::from(error);
-                    tracing::error!(resource = id, "{error:#}");
-                }
-            }
-        }
-    })
 }

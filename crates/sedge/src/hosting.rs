@@ -231,7 +231,7 @@ pub(crate) struct Control {
     pub(crate) host: Arc<Host>,
     pub(crate) sources: Sources,
     pub(crate) flags: Flags,
-    pub(crate) running: Running,
+    pub(crate) running: Arc<Running>,
 }
 
 impl Control {

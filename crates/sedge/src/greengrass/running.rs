@@ -3,17 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use sedge_deploy::Store;
-use sedge_greengrass::group::{Group, Severity};
+use sedge_greengrass::group::{Group, Parameters, Severity};
 use sedge_greengrass::models::{self, Resources};
 use sedge_greengrass::{Core, CoreStatus, InferenceConnector, Options, code};
 use sedge_service::Services;
 use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
 
-use super::{Definitions, bring_resources};
+use super::Definitions;
+use super::bringing::Bringing;
 use crate::config::{Config, Greengrass};
+
+/// First pause before what could not be brought is tried again; the next is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// What runs of a group, from one deployment to the next.
 pub(crate) struct Running {
@@ -26,10 +34,20 @@ pub(crate) struct Running {
 
 /// A group that runs, and with what.
 struct Now {
+    deployed: Deployed,
+    core: Core,
+    /// Whether its functions were started.
+    started: bool,
+    /// Brings the models and starts the functions.
+    task: Option<AbortHandle>,
+}
+
+/// What makes a deployment another one.
+#[derive(Clone, PartialEq)]
+struct Deployed {
     group: Group,
     code: BTreeMap<String, PathBuf>,
     settings: Greengrass,
-    core: Core,
 }
 
 impl Running {
@@ -48,37 +66,89 @@ impl Running {
     /// Runs a group as it is defined now, in the place of what runs. When something of the group
     /// changed, all functions are started anew, as in V1. Without a group nothing runs.
     ///
+    /// Models that functions use are brought, and the functions started, after this returned.
+    ///
     /// # Errors
     /// When code is missing; then nothing changes. When the core cannot listen; then nothing runs.
-    pub(crate) async fn deploy(&self, group: Option<Group>, config: &Config) -> Result<()> {
-        let mut now = self.now.lock().await;
+    pub(crate) async fn deploy(
+        self: &Arc<Self>,
+        group: Option<Group>,
+        config: &Config,
+    ) -> Result<()> {
         let Some(mut group) = group else {
-            if let Some(Now { core, .. }) = now.take() {
-                core.stop().await;
-            }
+            self.stop().await;
             return Ok(());
         };
         let code = self.find_code(&mut group)?;
-        let bring = bring_resources(&self.store, group.clone(), config)?;
-        let settings = config.greengrass.clone();
-        let same = |now: &Now| now.group == group && now.code == code && now.settings == settings;
-        if now.as_ref().is_some_and(same) {
-            tokio::task::spawn_blocking(bring).await?;
-            return Ok(());
+        let bringing = Bringing::new(self.store.clone(), group.clone(), config)?;
+        let deployed = Deployed { group, code, settings: config.greengrass.clone() };
+        let mut now = self.now.lock().await;
+        match &*now {
+            Some(now) if now.deployed == deployed => now.end_task(),
+            _ => {
+                // The next core takes the port of the last one.
+                if let Some(last) = now.take() {
+                    last.stop().await;
+                }
+                not_yet(&deployed.group);
+                let core = self.core(&deployed).await?;
+                *now = Some(Now { deployed, core, started: false, task: None });
+            }
         }
-        // The next core takes the port of the last one.
-        if let Some(Now { core, .. }) = now.take() {
-            core.stop().await;
+        if let Some(now) = &mut *now {
+            let this = self.clone();
+            now.task = Some(tokio::spawn(this.bring(bringing)).abort_handle());
         }
-        let mut core = Core::new(&group, self.options(&group, &code, &settings)).await?;
-        for service in models::services(&group)? {
+        Ok(())
+    }
+
+    /// A core for a deployment, whose functions are not started.
+    async fn core(&self, deployed: &Deployed) -> Result<Core> {
+        let Deployed { group, code, settings } = deployed;
+        let core = Core::new(group, self.options(group, code, settings)).await?;
+        for service in models::services(group)? {
             let connector = InferenceConnector::new(self.services.clone(), service.name);
             core.register(&service.address, Arc::new(connector));
         }
-        // What functions open when they are imported has to be there.
-        tokio::task::spawn_blocking(bring).await?;
+        Ok(core)
+    }
+
+    /// Brings models and starts functions; goes on until all models are there, and starts the
+    /// functions anew when one came later or is another than before.
+    async fn bring(self: Arc<Self>, bringing: Bringing) {
+        let (bringing, mut pause) = (Arc::new(bringing), FIRST_PAUSE);
+        loop {
+            let all = bringing.clone();
+            let brought = tokio::task::spawn_blocking(move || all.bring()).await;
+            let brought = brought.unwrap_or_default();
+            if let Err(error) = self.start(brought.changed).await {
+                tracing::error!("functions cannot be started: {error:#}");
+            }
+            if !brought.missing {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Starts the functions, or starts them anew.
+    async fn start(&self, anew: bool) -> Result<()> {
+        let mut now = self.now.lock().await;
+        let Some(Now { deployed, core, started, task }) = now.take() else { return Ok(()) };
+        if started && !anew {
+            *now = Some(Now { deployed, core, started, task });
+            return Ok(());
+        }
+        let mut core = match started {
+            true => {
+                core.stop().await;
+                self.core(&deployed).await?
+            }
+            false => core,
+        };
         core.start();
-        *now = Some(Now { group, code, settings, core });
+        *now = Some(Now { deployed, core, started: true, task });
         Ok(())
     }
 
@@ -134,8 +204,33 @@ impl Running {
 
     /// Ends all functions.
     pub(crate) async fn stop(&self) {
-        if let Some(Now { core, .. }) = self.now.lock().await.take() {
-            core.stop().await;
+        if let Some(now) = self.now.lock().await.take() {
+            now.stop().await;
         }
+    }
+}
+
+impl Now {
+    fn end_task(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
+    async fn stop(self) {
+        self.end_task();
+        self.core.stop().await;
+    }
+}
+
+/// Says what of a group this version does not do.
+fn not_yet(group: &Group) {
+    for connector in &group.connectors {
+        let what = match connector.parameters {
+            Parameters::Inference(_) => continue,
+            Parameters::Feedback(_) => "samples are not taken",
+            Parameters::Metrics(_) => "metrics are not sent",
+        };
+        tracing::warn!(connector = connector.id, "{what} yet: this version only checks it");
     }
 }

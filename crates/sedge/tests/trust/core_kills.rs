@@ -96,9 +96,11 @@ fn kept_packages(core: &Core) -> Vec<String> {
 fn has_group(worker: u32) -> bool {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut own = own.lines().filter_map(|line| line.rsplit_once(":/"));
-    let name = format!("sedge-worker-{worker}");
+    let end = format!("-{worker}");
+    let is_it = |name: &str| name.starts_with("sedge-worker-") && name.ends_with(&end);
     own.any(|(_, path)| {
         let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"].map(Path::new);
-        mounts.iter().any(|mount| mount.join(path).join(&name).exists())
+        let groups = mounts.iter().filter_map(|mount| std::fs::read_dir(mount.join(path)).ok());
+        groups.flatten().flatten().any(|group| group.file_name().to_str().is_some_and(is_it))
     })
 }

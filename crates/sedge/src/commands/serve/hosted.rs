@@ -52,7 +52,7 @@ impl Hosted {
         let host = hosting::host(&config, store.clone(), services.clone())?;
         let socket = root::control_socket(&root);
         let definitions = &sources.group.definitions;
-        let running = Running::new(&root, definitions, store, services.clone());
+        let running = Arc::new(Running::new(&root, definitions, store, services.clone()));
         let control = Arc::new(Control { host: host.clone(), sources, flags, running });
         Ok(Self { control, host, services, specs, group, config, socket })
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sedge_service::{RunnerError, Services, algorithm_body, algorithm_request};
 use serde_json::{Value, json};
 
-use crate::group::{Algorithm, Inference};
-use crate::{Answer, Call, Callee, Failure, FunctionArn};
+use crate::group::{Algorithm, Level};
+use crate::{Answer, Call, Callee, Failure, FunctionArn, Logs};
 
 /// What the SDK is told an answer is.
 const CONTENT_TYPE: &str = "application/json";
@@ -17,19 +17,23 @@ const CONTENT_TYPE: &str = "application/json";
 pub struct InferenceConnector {
     services: Arc<Services>,
     service: String,
+    address: FunctionArn,
+    logs: Arc<Logs>,
 }
 
 impl InferenceConnector {
-    /// The connector that answers with the service of this name.
-    pub fn new(services: Arc<Services>, service: impl Into<String>) -> Self {
-        Self { services, service: service.into() }
-    }
-
-    /// Where functions of a region find a connector.
-    pub fn address(parameters: &Inference, region: &str) -> FunctionArn {
-        let name = function_name(parameters.algorithm, &parameters.service);
-        let (partition, region, account) = ("aws".into(), region.into(), "aws".into());
-        FunctionArn { partition, region, account, name, qualifier: None }
+    /// The connector at `address` that answers with the service of this name, and writes the log
+    /// that is named for it.
+    pub fn new(
+        services: Arc<Services>,
+        service: impl Into<String>,
+        address: FunctionArn,
+        logs: Arc<Logs>,
+    ) -> Self {
+        let service = service.into();
+        let told = format!("The service '{service}' is at {address}.");
+        logs.write_function(&address, Level::Info, &told);
+        Self { services, service, address, logs }
     }
 }
 
@@ -41,7 +45,13 @@ pub fn function_name(algorithm: Algorithm, service: &str) -> String {
 impl Callee for InferenceConnector {
     fn call(&self, call: Call) -> Answer {
         let this = self.clone();
-        Box::pin(async move { this.answer(call).await.map(Into::into) })
+        Box::pin(async move {
+            let answer = this.answer(call).await;
+            if let Err(failure) = &answer {
+                this.logs.write_function(&this.address, Level::Error, &failure.to_string());
+            }
+            answer.map(Into::into)
+        })
     }
 }
 
@@ -58,8 +68,11 @@ impl InferenceConnector {
         let service = self.services.get(&self.service).ok_or_else(unknown)?;
         let mut request = algorithm_request(&service, call.payload);
         request.caller = call.caller.as_ref().map(ToString::to_string);
-        request.trace_id = Some(call.id);
-        let response = service.submit(request).await.map_err(|error| failure(&error))?;
+        request.trace_id = Some(call.id.clone());
+        let response = service.submit(request).await.map_err(|error| {
+            self.tell_memory(&call.id, &error);
+            failure(&error)
+        })?;
         let body = algorithm_body(&response).map_err(|error| failure(&error))?;
         // JSON in JSON: the SDK makes a stream of the text. Its README reads `ContentType`, its
         // documentation `Content-Type`.
@@ -67,6 +80,22 @@ impl InferenceConnector {
         let wire =
             json!({ "Body": body, "ContentType": CONTENT_TYPE, "Content-Type": CONTENT_TYPE });
         Ok(wire.to_string().into_bytes())
+    }
+}
+
+impl InferenceConnector {
+    /// The two lines that people of V1 look for when a worker took too much.
+    fn tell_memory(&self, worker: &str, error: &RunnerError) {
+        let &RunnerError::Memory { limit_mib, used_mib, .. } = error else { return };
+        let who = [("workerId", json!(worker)), ("funcArn", json!(self.address.to_string()))];
+        let about = |more: &[(&'static str, Value)]| [&who[..], more].concat();
+        self.logs.write_runtime(
+            Level::Warn,
+            "Worker consumed all allocated memory! Memory Usage (KB).",
+            &about(&[("memSize", json!(limit_mib << 10)), ("memUsed", json!(used_mib << 10))]),
+        );
+        let state = [("state", json!("signal: killed"))];
+        self.logs.write_runtime(Level::Error, "Worker is ungracefully killed.", &about(&state));
     }
 }
 
@@ -111,6 +140,7 @@ fn failure(error: &RunnerError) -> Failure {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -130,22 +160,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_address_names_algorithm_and_service() {
-        let parameters = Inference {
-            algorithm: Algorithm::ObjectDetection,
-            service: "yard".into(),
-            resource: "model".into(),
-            destination: "/model".into(),
-            job: None,
-            timeout: std::time::Duration::from_secs(10),
-            memory_bytes: 1 << 30,
-            gpu: false,
-            feedback: None,
-        };
-        assert_eq!(
-            InferenceConnector::address(&parameters, "eu-west-1").to_string(),
-            "arn:aws:lambda:eu-west-1:aws:function:GG-ML-INF-object-detection-yard"
+    #[tokio::test]
+    async fn what_fails_is_in_the_log_that_is_named_for_the_connector() {
+        let place = tempfile::tempdir().unwrap();
+        let logs = Arc::new(Logs::new(place.path(), &[]));
+        let text = "arn:aws:lambda:eu-west-1:aws:function:GG-ML-INF-image-classification-cats";
+        let address: FunctionArn = text.parse().unwrap();
+        let services = Arc::new(Services::default());
+        let connector = InferenceConnector::new(services, "cats", address, logs);
+        let (id, kind) = ("1".to_owned(), crate::Kind::Request);
+        let payload = bytes::Bytes::from_static(b"picture");
+        let call = Call { id, caller: None, context: Value::Null, kind, payload };
+        let Err(Failure::Unhandled(_)) = connector.call(call).await else { panic!("no service") };
+        connector.tell_memory(
+            "1",
+            &RunnerError::Memory { limit_mib: 100, used_mib: 120, suggested_mib: 150 },
         );
+        let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap();
+        let log = read("user/eu-west-1/aws/GG-ML-INF-image-classification-cats.log");
+        assert!(log.contains("[ERROR]-there is no service 'cats'"), "{log}");
+        assert_eq!(read("user/eu-west-1/aws/cats.log"), log);
+        let runtime = read("system/runtime.log");
+        assert!(runtime.contains("Memory Usage (KB).\t{\"workerId\": \"1\""), "{runtime}");
+        assert!(runtime.contains("\"memSize\": 102400, \"memUsed\": 122880"), "{runtime}");
+        assert!(runtime.contains("Worker is ungracefully killed."), "{runtime}");
     }
 }

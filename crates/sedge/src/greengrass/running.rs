@@ -107,7 +107,9 @@ impl Running {
         let Deployed { group, code, settings } = deployed;
         let core = Core::new(group, self.options(group, code, settings)).await?;
         for service in models::services(group)? {
-            let connector = InferenceConnector::new(self.services.clone(), service.name);
+            let (address, logs) = (service.address.clone(), core.logs().clone());
+            let services = self.services.clone();
+            let connector = InferenceConnector::new(services, service.name, address, logs);
             core.register(&service.address, Arc::new(connector));
         }
         Ok(core)

@@ -130,6 +130,10 @@ pub(crate) enum Credentials {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Greengrass {
+    /// Definitions of a group, where the command line names none.
+    pub(crate) group: Vec<PathBuf>,
+    /// Directory with the code of its functions, where the command line names none.
+    pub(crate) lambda_dir: Option<PathBuf>,
     /// Port on 127.0.0.1 at which functions find their core.
     pub(crate) port: u16,
     /// Interpreter of the functions.
@@ -142,7 +146,8 @@ pub(crate) struct Greengrass {
 
 impl Default for Greengrass {
     fn default() -> Self {
-        Self { port: 8000, python: None, account: None, allow_root: false }
+        let (group, lambda_dir) = (Vec::new(), None);
+        Self { group, lambda_dir, port: 8000, python: None, account: None, allow_root: false }
     }
 }
 
@@ -197,6 +202,8 @@ impl Config {
         self.root = at(self.root);
         self.download.ca_file = at(self.download.ca_file);
         self.greengrass.python = at(self.greengrass.python);
+        self.greengrass.lambda_dir = at(self.greengrass.lambda_dir);
+        self.greengrass.group.iter_mut().for_each(|path| *path = base.join(&*path));
         self.s3.secret_access_key_file = at(self.s3.secret_access_key_file);
         for key in self.trust.keys.iter_mut().filter(|key| !TrustList::is_inline(key)) {
             *key = base.join(&*key).to_string_lossy().into_owned();

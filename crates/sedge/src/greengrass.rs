@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use sedge_greengrass::group::{Group, Options, Reading, Report, Severity, read_files};
 use sedge_greengrass::models;
 
-use crate::config::ServiceConfig;
+use crate::config::{Greengrass, ServiceConfig};
 
 mod bringing;
 mod running;
@@ -67,6 +67,14 @@ impl GroupFlags {
             tracing::warn!("{problem}");
         }
         Ok(Some(group))
+    }
+
+    /// The same, or what a configuration says where the command line says nothing.
+    pub(crate) fn or(mut self, settings: &Greengrass) -> Self {
+        if self.files.is_empty() {
+            self.files.clone_from(&settings.group);
+        }
+        self
     }
 
     /// The same for whoever stands elsewhere.

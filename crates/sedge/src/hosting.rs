@@ -47,7 +47,7 @@ impl Sources {
     pub(crate) fn read(&self) -> Result<(Config, Option<Group>)> {
         let config = self.config.as_deref().map(Config::read).transpose()?;
         let mut config = config.unwrap_or_default();
-        let group = self.group.read()?;
+        let group = self.group.clone().or(&config.greengrass).read()?;
         if let Some(group) = &group {
             config.service.extend(greengrass::sections(group)?);
         }

@@ -86,7 +86,7 @@ fn a_connector_answers_and_its_model_is_where_functions_look() {
         }
     });
     let config = format!(
-        "[greengrass]\nport = 0\n[s3]\nendpoint = \"{}\"\npath_style = true\ncredentials = \"anonymous\"\nregion = \"eu-west-1\"\n",
+        "[greengrass]\ngroup = ['group.json']\nport = 0\n[s3]\nendpoint = \"{}\"\npath_style = true\ncredentials = \"anonymous\"\nregion = \"eu-west-1\"\n",
         bucket.base
     );
     fs::write(at("sedge.toml"), config).unwrap();
@@ -96,15 +96,7 @@ fn a_connector_answers_and_its_model_is_where_functions_look() {
     fs::write(at("root/lambda/sorter/lambda_function.py"), code).unwrap();
     let (root, config, group) = (at("root"), at("sedge.toml"), at("group.json"));
     let names = [&config, &group, &root].map(|path| path.to_str().unwrap());
-    let server = Server::start(&[
-        "--config",
-        names[0],
-        "--group",
-        names[1],
-        "--root",
-        names[2],
-        "--no-page",
-    ]);
+    let server = Server::start(&["--config", names[0], "--root", names[2], "--no-page"]);
 
     let picture = fs::read(program::root().join("testdata/images/chelsea_exif6.jpg")).unwrap();
     let call = "POST /endpoints/things/invocations";

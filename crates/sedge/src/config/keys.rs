@@ -205,7 +205,26 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether only what one of these keys signed is installed.",
         "A package that was changed after it was signed is refused in any case.",
     ),
-    section("greengrass", Section, "Functions of a Greengrass V1 group, which --group names.", ""),
+    section(
+        "greengrass",
+        Section,
+        "A Greengrass V1 group: its connectors are services, its functions processes.",
+        "",
+    ),
+    key(
+        "greengrass.group",
+        Texts,
+        Words("none", "[\"/etc/sedge/group.json\"]"),
+        "Definitions of the group: files, or directories of them.",
+        "--group names others in their place.",
+    ),
+    key(
+        "greengrass.lambda_dir",
+        Path,
+        Words("lambda in the root", "\"/greengrass/ggc/deployment/lambda\""),
+        "Directory with the code of the group's functions.",
+        "--lambda-dir names another in its place.",
+    ),
     key(
         "greengrass.port",
         whole("port", 0, 65_535),

@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// What runs of a group, from one deployment to the next.
 pub(crate) struct Running {
     root: PathBuf,
-    lambda_dir: PathBuf,
+    lambda_dir: Option<PathBuf>,
     store: Arc<Store>,
     services: Arc<Services>,
     now: Mutex<Option<Now>>,
@@ -58,8 +58,7 @@ impl Running {
         store: Arc<Store>,
         services: Arc<Services>,
     ) -> Self {
-        let root = root.to_owned();
-        let lambda_dir = definitions.lambda_dir.clone().unwrap_or_else(|| root.join("lambda"));
+        let (root, lambda_dir) = (root.to_owned(), definitions.lambda_dir.clone());
         Self { root, lambda_dir, store, services, now: Mutex::default() }
     }
 
@@ -79,7 +78,7 @@ impl Running {
             self.stop().await;
             return Ok(());
         };
-        let code = self.find_code(&mut group)?;
+        let code = self.find_code(&mut group, &config.greengrass)?;
         let bringing = Bringing::new(self.store.clone(), group.clone(), config)?;
         let deployed = Deployed { group, code, settings: config.greengrass.clone() };
         let mut now = self.now.lock().await;
@@ -156,11 +155,17 @@ impl Running {
 
     /// Where each function's code lies, by the function's id; what the code says of its handler is
     /// written into the group.
-    fn find_code(&self, group: &mut Group) -> Result<BTreeMap<String, PathBuf>> {
+    fn find_code(
+        &self,
+        group: &mut Group,
+        settings: &Greengrass,
+    ) -> Result<BTreeMap<String, PathBuf>> {
+        let named = self.lambda_dir.clone().or_else(|| settings.lambda_dir.clone());
+        let lambda_dir = named.unwrap_or_else(|| self.root.join("lambda"));
         let unpacked = self.root.join("greengrass/code");
         let (mut places, mut missing) = (BTreeMap::new(), Vec::new());
         for function in &mut group.functions {
-            let found = code::find(function, &self.lambda_dir, &unpacked);
+            let found = code::find(function, &lambda_dir, &unpacked);
             for problem in found.problems {
                 match problem.severity {
                     Severity::Error => missing.push(problem.to_string()),

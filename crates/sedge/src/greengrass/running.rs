@@ -10,7 +10,7 @@ use sedge_deploy::Store;
 use sedge_greengrass::group::{Group, Parameters, Severity};
 use sedge_greengrass::models::{self, Resources};
 use sedge_greengrass::{Core, CoreStatus, InferenceConnector, Options, code};
-use sedge_service::Services;
+use sedge_service::{ServiceState, Services};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
@@ -20,6 +20,8 @@ use crate::config::{Config, Greengrass};
 
 /// First pause before what could not be brought is tried again; the next is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest wait for connectors before functions are started without them.
+const CONNECTORS: Duration = Duration::from_secs(300);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -95,8 +97,10 @@ impl Running {
             }
         }
         if let Some(now) = &mut *now {
-            let this = self.clone();
-            now.task = Some(tokio::spawn(this.bring(bringing)).abort_handle());
+            let connectors = models::services(&now.deployed.group)?;
+            let connectors = connectors.into_iter().map(|service| service.name).collect();
+            let task = self.clone().bring(bringing, connectors);
+            now.task = Some(tokio::spawn(task).abort_handle());
         }
         Ok(())
     }
@@ -116,12 +120,15 @@ impl Running {
 
     /// Brings models and starts functions; goes on until all models are there, and starts the
     /// functions anew when one came later or is another than before.
-    async fn bring(self: Arc<Self>, bringing: Bringing) {
+    async fn bring(self: Arc<Self>, bringing: Bringing, connectors: Vec<String>) {
         let (bringing, mut pause) = (Arc::new(bringing), FIRST_PAUSE);
         loop {
             let all = bringing.clone();
             let brought = tokio::task::spawn_blocking(move || all.bring()).await;
             let brought = brought.unwrap_or_default();
+            // Functions that ask once when they are imported, as documented ones do, ask in vain
+            // while a model is still fetched: in V1 a deployment had it fetched before.
+            let _ = tokio::time::timeout(CONNECTORS, self.settled(&connectors)).await;
             if let Err(error) = self.start(brought.changed).await {
                 tracing::error!("functions cannot be started: {error:#}");
             }
@@ -130,6 +137,18 @@ impl Running {
             }
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits until each of these services answers, or was found not to.
+    async fn settled(&self, connectors: &[String]) {
+        let is_settled = |name: &String| {
+            self.services.get(name).is_some_and(|service| {
+                service.is_ready() || matches!(service.state(), ServiceState::Broken(_))
+            })
+        };
+        while !connectors.iter().all(is_settled) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -108,6 +108,11 @@ pub struct ConnectorArn {
     pub version: u32,
 }
 
+impl ConnectorArn {
+    /// What stands for a region in the documentation's examples, and in what was copied from them.
+    pub(crate) const NO_REGION: &str = "region";
+}
+
 impl FromStr for ConnectorArn {
     type Err = ArnError;
 
@@ -122,7 +127,8 @@ impl FromStr for ConnectorArn {
             let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
             let named = !name.is_empty() && name.bytes().all(fits);
             let digits = version.bytes().all(|b| b.is_ascii_digit());
-            (is_partition(partition) && is_region(region) && named && digits).then_some(())?;
+            let placed = is_region(region) || region == ConnectorArn::NO_REGION;
+            (is_partition(partition) && placed && named && digits).then_some(())?;
             Some(Self {
                 partition: partition.into(),
                 region: region.into(),

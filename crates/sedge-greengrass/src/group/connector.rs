@@ -70,9 +70,16 @@ pub(super) fn read(node: &Node<'_>, architecture: &str) -> Option<Connector> {
 }
 
 fn arn(node: &Node<'_>) -> Option<ConnectorArn> {
-    let arn = node.text()?.parse();
+    let arn = node.text()?.parse::<ConnectorArn>();
     let hint = "write arn:aws:greengrass:REGION::/connectors/NAME/versions/N, the account empty";
-    arn.map_err(|error: crate::ArnError| node.error(error.expected(), hint)).ok()
+    let arn = arn.map_err(|error| node.error(error.expected(), hint)).ok()?;
+    if arn.region == ConnectorArn::NO_REGION {
+        node.warn(
+            "'region' is no region",
+            "write the device's, such as eu-west-1; nothing needs it",
+        );
+    }
+    Some(arn)
 }
 
 fn kind(node: &Node<'_>, arn: &ConnectorArn, architecture: &str) -> Option<Kind> {

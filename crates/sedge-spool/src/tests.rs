@@ -1,0 +1,5 @@
+//! Tests that need another system than the real one.
+
+mod model;
+mod power;
+mod simulated;

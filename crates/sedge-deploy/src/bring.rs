@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use sedge_package::{PackageError, files_below, identity_of, is_archive};
+use sedge_cloud::Utc;
+use sedge_package::{files_below, identity_of};
 
-use crate::clock::Utc;
 use crate::error::io_error;
-use crate::fetch::{self, Seen};
-use crate::install::{hold_to, unpacked, validate};
+use crate::fetch::{self, Fetched, Seen};
+use crate::install::{hold_to, validate};
 use crate::request::Hooks;
 use crate::store::disk;
 use crate::{DeployError, InstallRequest, State, Store, Version};
@@ -36,17 +36,8 @@ impl Store {
             return Ok(last.clone());
         }
         let staging = self.staging()?;
-        let fetched = fetch::fetch(self, request, staging.path(), hooks)?;
-        hold_to(request, &history, &fetched.artefact)?;
-        let shown = request.source.shown();
-        let told = |error: PackageError, from: &Path| {
-            DeployError::Package(error.relocated(from, Path::new(&shown)))
-        };
-        let root = match is_archive(&fetched.path) {
-            true => unpacked(&fetched, request, staging.path(), hooks, told)?,
-            false if fetched.path.is_dir() => fetched.path.clone(),
-            false => alone(&fetched.path, staging.path())?,
-        };
+        let Fetched { path, artefact } = self.arrived(request, &history, staging.path(), hooks)?;
+        let root = if path.is_dir() { path } else { alone(&path, staging.path())? };
         let (mut files, mut digests, mut bytes) = (Vec::new(), Vec::new(), 0);
         for path in files_below(&root)? {
             let relative = path.strip_prefix(&root).unwrap_or(&path);
@@ -64,7 +55,7 @@ impl Store {
                 identity,
                 entry: String::new(),
                 source,
-                artefact: fetched.artefact,
+                artefact,
                 installed_at: Utc::now().rfc3339(),
                 state: State::Good,
                 vouched_by: Vec::new(),

@@ -1,6 +1,5 @@
 //! From a source to files in a staging directory.
 
-mod aws;
 mod download;
 mod local;
 mod pace;

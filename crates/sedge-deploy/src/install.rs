@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use sedge_cloud::{Utc, is_loopback};
 use sedge_package::{Package, PackageError, is_archive, unpack_into, validate_service_name};
 
-use crate::clock::Utc;
 use crate::fetch::{self, Fetched, Seen};
 use crate::request::Hooks;
-use crate::source::is_loopback;
 use crate::store::disk;
 use crate::{
     Artefact, Candidate, DeployError, History, InstallRequest, Installed, Plan, Source, State,
@@ -49,6 +48,23 @@ impl Store {
         })
     }
 
+    /// Fetches what the source has to `staging` and unpacks an archive, if it is what was wanted.
+    pub(crate) fn arrived(
+        &self,
+        request: &InstallRequest,
+        history: &History,
+        staging: &Path,
+        hooks: &Hooks<'_>,
+    ) -> Result<Fetched, DeployError> {
+        let Fetched { path, artefact } = fetch::fetch(self, request, staging, hooks)?;
+        hold_to(request, history, &artefact)?;
+        let path = match is_archive(&path) {
+            true => unpacked(&path, request, staging, hooks)?,
+            false => path,
+        };
+        Ok(Fetched { path, artefact })
+    }
+
     /// Fetches what the source has, unpacks and opens it, and puts it into the store. It is not in
     /// use before [`Store::commit`]. What is in the store already is not fetched again.
     ///
@@ -86,18 +102,9 @@ impl Store {
             }
         }
         let staging = self.staging()?;
-        let fetched = fetch::fetch(self, request, staging.path(), hooks)?;
-        hold_to(request, &history, &fetched.artefact)?;
-        // Where it lies for now means nothing to anybody.
-        let told = |error: PackageError, from: &Path| {
-            DeployError::Package(error.relocated(from, Path::new(&shown)))
-        };
-        let opened = match is_archive(&fetched.path) {
-            true => unpacked(&fetched, request, staging.path(), hooks, told)?,
-            false => fetched.path.clone(),
-        };
-        let package =
-            Package::open(&opened, &request.overrides).map_err(|error| told(error, &opened))?;
+        let Fetched { path, artefact } = self.arrived(request, &history, staging.path(), hooks)?;
+        let package = Package::open(&path, &request.overrides)
+            .map_err(|error| told(request, error, &path))?;
         let vouched_by = (hooks.check)(&package, &package.root)
             .map_err(|problem| DeployError::Refused { origin: shown.clone(), problem })?;
         let seen = history.versions.iter().rev().find(|seen| seen.identity == package.identity);
@@ -112,7 +119,7 @@ impl Store {
             identity: package.identity.clone(),
             entry: package.entry(),
             source,
-            artefact: fetched.artefact,
+            artefact,
             installed_at: Utc::now().rfc3339(),
             state: State::Good,
             vouched_by,
@@ -274,27 +281,31 @@ pub(crate) fn hold_to(
     }
 }
 
-/// Unpacks what was fetched, which is then no longer needed, and says where.
-pub(crate) fn unpacked(
-    fetched: &Fetched,
+/// An error without where it lies for now, which means nothing to anybody.
+fn told(request: &InstallRequest, error: PackageError, from: &Path) -> DeployError {
+    DeployError::Package(error.relocated(from, Path::new(&request.source.shown())))
+}
+
+/// Unpacks an archive, which is then no longer needed, and says where.
+fn unpacked(
+    archive: &Path,
     request: &InstallRequest,
     staging: &Path,
     hooks: &Hooks<'_>,
-    told: impl Fn(PackageError, &Path) -> DeployError,
 ) -> Result<PathBuf, DeployError> {
     hooks.report(Step::Unpack, 0, None)?;
     let directory = staging.join("unpacked");
     disk::make_directory(&directory)?;
     let free = disk::usable_bytes(staging)?;
     let budget = request.limits.package_bytes.min(free);
-    if let Err(error) = unpack_into(&fetched.path, &directory, budget) {
+    if let Err(error) = unpack_into(archive, &directory, budget) {
         // Was it the archive, or the disk that it filled?
         return Err(match disk::usable_bytes(staging)? < free / 20 && budget == free {
             true => DeployError::NoSpace { path: staging.to_owned(), needed: free + 1, free },
-            false => told(error, &fetched.path),
+            false => told(request, error, archive),
         });
     }
-    disk::remove(&fetched.path)?;
+    disk::remove(archive)?;
     Ok(directory)
 }
 

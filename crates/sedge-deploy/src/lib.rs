@@ -11,22 +11,18 @@
 #![forbid(unsafe_code)]
 
 mod bring;
-mod client;
-mod clock;
 mod error;
 mod fetch;
 mod install;
-mod remote;
 mod request;
 mod source;
 mod store;
 
-pub use client::ClientError;
 pub use error::DeployError;
-pub use remote::{Credentials, Keys, Remote};
 pub use request::{
     Artefact, Candidate, Check, Hooks, InstallRequest, Installed, Limits, Plan, Progress, Step,
     Trusted,
 };
+pub use sedge_cloud::{ClientError, Credentials, Keys, Remote};
 pub use source::{Source, SourceError};
 pub use store::{Collected, History, Problem, State, Store, Version};

@@ -1,7 +1,6 @@
 //! Where a model comes from.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -231,22 +230,6 @@ fn job(text: &str) -> Result<Source, String> {
         job: name.to_owned(),
         arn: format!("arn:{partition}:sagemaker:{region}:{account}:training-job/{name}"),
     })
-}
-
-/// The host in what follows `://` of a URL, without user, port and brackets.
-pub(crate) fn host(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match host.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
-}
-
-/// Whether a URL leads to this machine.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    let host = host(url.split_once("://").map_or(url, |(_, rest)| rest));
-    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 mod common;
 
-#[path = "common/server.rs"]
+#[path = "../../sedge-cloud/tests/common/server.rs"]
 mod server;
 
 use std::fs;

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-#[path = "common/server.rs"]
+#[path = "../../sedge-cloud/tests/common/server.rs"]
 mod server;
 
 use std::path::Path;

@@ -1,95 +1,30 @@
 //! Models from S3 and SageMaker as moto's server plays them, put there by Amazon's own client.
-//!
-//! moto is in the tests' Python environment; where that has not been made, these tests are
-//! skipped and say so. With CI=true that is a failure.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-#[path = "common/server.rs"]
+#[path = "../../sedge-cloud/tests/common/moto.rs"]
+mod moto;
+#[path = "../../sedge-cloud/tests/common/server.rs"]
 mod server;
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
 use common::{Device, SERVICE, archive, model, names, request};
+use moto::Moto;
 use sedge_deploy::{Credentials, InstallRequest, Installed, Keys};
 use server::{Answer, Server};
 
-fn python() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python")
+/// moto's server with a bucket.
+fn start() -> Option<Moto> {
+    let moto = Moto::start()?;
+    moto.python("s3.create_bucket(Bucket='models')", &[]);
+    Some(moto)
 }
 
-/// moto's server, ended with the test.
-struct Moto {
-    process: Child,
-    base: String,
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Moto {
-    fn start() -> Option<Self> {
-        let has_moto = Command::new(python()).args(["-c", "import moto.server"]).output();
-        if !has_moto.is_ok_and(|output| output.status.success()) {
-            let reason = "there is no moto in .venv. Hint: tests/python/run makes it";
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
-            #[allow(clippy::print_stderr)]
-            {
-                eprintln!("skipped: {reason}");
-            }
-            return None;
-        }
-        let mut process = Command::new(python())
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let base = loop {
-            let line = lines.next().expect("moto says where it runs").unwrap();
-            if let Some((_, rest)) = line.split_once("Running on ") {
-                break rest.trim().to_owned();
-            }
-        };
-        // It logs every request, and stops when nobody reads that.
-        std::thread::spawn(move || lines.for_each(drop));
-        let moto = Self { process, base };
-        moto.python("s3.create_bucket(Bucket='models')", &[]);
-        Some(moto)
-    }
-
-    /// Runs Python with clients of both services.
-    fn python(&self, script: &str, arguments: &[&str]) {
-        let clients = format!(
-            "import boto3, sys\n\
-             c = dict(endpoint_url='{}', region_name='us-east-1', aws_access_key_id='key', \
-             aws_secret_access_key='secret')\n\
-             s3, sagemaker = boto3.client('s3', **c), boto3.client('sagemaker', **c)\n{script}",
-            self.base
-        );
-        let output =
-            Command::new(python()).arg("-c").arg(clients).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn put(&self, device: &Device, key: &str, bytes: &[u8], acl: &str) {
-        let file = device.path("object");
-        common::write(&file, bytes);
-        let script = "s3.put_object(Bucket='models', Key=sys.argv[2], \
-                      Body=open(sys.argv[1], 'rb'), ACL=sys.argv[3])";
-        self.python(script, &[file.to_str().unwrap(), key, acl]);
-    }
-
-    fn request(&self, source: &str) -> InstallRequest {
-        at(&self.base, source)
-    }
+fn put(moto: &Moto, device: &Device, key: &str, bytes: &[u8], acl: &str) {
+    let file = device.path("object");
+    common::write(&file, bytes);
+    let script = "s3.put_object(Bucket='models', Key=sys.argv[2], Body=open(sys.argv[1], 'rb'), \
+                  ACL=sys.argv[3])";
+    moto.python(script, &[file.to_str().unwrap(), key, acl]);
 }
 
 fn at(endpoint: &str, source: &str) -> InstallRequest {
@@ -108,18 +43,18 @@ fn at(endpoint: &str, source: &str) -> InstallRequest {
 
 #[test]
 fn an_object_is_installed_left_alone_updated_and_missed() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = start() else { return };
     let device = Device::new();
     let key = "team a/ümlaut+model.tar.gz";
-    moto.put(&device, key, &archive(&[("m.tflite", &model("abs"))]), "private");
-    let request = moto.request(&format!("s3://models/{key}"));
+    put(&moto, &device, key, &archive(&[("m.tflite", &model("abs"))]), "private");
+    let request = at(&moto.base, &format!("s3://models/{key}"));
     let plan = device.store.plan(SERVICE, &request).unwrap();
     assert!(plan.changed && plan.download_bytes.is_some());
     let first = device.deploy(&request);
     assert!(matches!(device.install(&request).unwrap(), Installed::Unchanged(_)));
     assert!(!device.store.plan(SERVICE, &request).unwrap().changed);
 
-    moto.put(&device, key, &archive(&[("m.tflite", &model("neg"))]), "private");
+    put(&moto, &device, key, &archive(&[("m.tflite", &model("neg"))]), "private");
     let second = device.deploy(&request);
     assert_eq!((first.number, second.number), (1, 2));
     assert_ne!(first.identity, second.identity);
@@ -136,7 +71,7 @@ fn an_object_is_installed_left_alone_updated_and_missed() {
              Hint: check its name and the endpoint",
         ),
     ] {
-        assert_eq!(device.refused(&moto.request(source)), words);
+        assert_eq!(device.refused(&at(&moto.base, source)), words);
     }
     // The server is gone; the model is not.
     drop(moto);
@@ -148,12 +83,12 @@ fn an_object_is_installed_left_alone_updated_and_missed() {
 
 #[test]
 fn public_objects_need_no_credentials_and_others_do() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = start() else { return };
     let device = Device::new();
-    moto.put(&device, "public.tflite", &model("abs"), "public-read");
-    moto.put(&device, "private.tflite", &model("neg"), "private");
+    put(&moto, &device, "public.tflite", &model("abs"), "public-read");
+    put(&moto, &device, "private.tflite", &model("neg"), "private");
     let anonymous = |source: &str| {
-        let mut request = moto.request(source);
+        let mut request = at(&moto.base, source);
         request.remote.credentials = Credentials::Anonymous;
         request
     };
@@ -169,7 +104,7 @@ fn public_objects_need_no_credentials_and_others_do() {
 
 #[test]
 fn a_training_job_gives_its_model() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = start() else { return };
     let device = Device::new();
     moto.python(
         "sagemaker.create_training_job(TrainingJobName='job-1', \
@@ -181,16 +116,16 @@ fn a_training_job_gives_its_model() {
         &[],
     );
     let arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/job-1";
-    let request = moto.request(arn);
+    let request = at(&moto.base, arn);
     // The job is done, its artefact is not there.
     let error = device.refused(&request);
     assert!(error.starts_with("s3://models/out/job-1/output/model.tar.gz answered 404"), "{error}");
     let packed = archive(&[("m.tflite", &model("abs"))]);
-    moto.put(&device, "out/job-1/output/model.tar.gz", &packed, "private");
+    put(&moto, &device, "out/job-1/output/model.tar.gz", &packed, "private");
     let version = device.deploy(&request);
     assert_eq!(version.source, arn);
     assert!(matches!(device.install(&request).unwrap(), Installed::Unchanged(_)));
-    let error = device.refused(&moto.request(&arn.replace("job-1", "job-2")));
+    let error = device.refused(&at(&moto.base, &arn.replace("job-1", "job-2")));
     assert!(error.starts_with(&arn.replace("job-1", "job-2")), "{error}");
     assert!(error.contains("answered 400: "), "{error}");
     device.is_sound();

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-#[path = "common/server.rs"]
+#[path = "../../sedge-cloud/tests/common/server.rs"]
 mod server;
 
 use std::io::{Read, Write};

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use sedge_cloud::{ClientError, Response, back_off};
 use sha2::{Digest, Sha256};
 
 use super::Fetched;
-use super::pace::{Pace, back_off, wait};
+use super::pace::{Pace, wait};
 use super::part::Part;
 use super::site::{Site, content, range};
-use crate::client::{ClientError, Response};
 use crate::request::Hooks;
 use crate::store::disk;
 use crate::{Artefact, DeployError, InstallRequest, Step, Store};

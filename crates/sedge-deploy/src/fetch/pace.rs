@@ -1,6 +1,5 @@
 //! How fast a download may be, and how slow.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::DeployError;
@@ -10,8 +9,6 @@ use crate::request::Hooks;
 const LEAST_BYTES_PER_S: u64 = 128;
 /// The slowest that can be asked for, well above what counts as silent.
 const LEAST_LIMIT: u64 = 1024;
-/// How long nobody notices that a wait goes on although it was cancelled.
-const NAP: Duration = Duration::from_millis(100);
 
 /// The speed of one transfer.
 #[derive(Debug)]
@@ -59,24 +56,7 @@ impl Pace {
 
 /// Sleeps, unless it is cancelled.
 pub(super) fn wait(time: Duration, hooks: &Hooks<'_>) -> Result<(), DeployError> {
-    let end = Instant::now() + time;
-    loop {
-        if hooks.cancel.load(Ordering::Relaxed) {
-            return Err(DeployError::Cancelled);
-        }
-        match end.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => return Ok(()),
-            left => std::thread::sleep(left.min(NAP)),
-        }
-    }
-}
-
-/// How long to wait after so many failures in a row: twice as long each time, at most half a
-/// minute, and half of it by chance, so that many devices do not come back together.
-pub(super) fn back_off(failures: u32) -> Duration {
-    let whole = Duration::from_millis(500 << failures.clamp(1, 7).saturating_sub(1));
-    let whole = whole.min(Duration::from_secs(30));
-    whole / 2 + whole.mul_f64(fastrand::f64() / 2.0)
+    sedge_cloud::wait(time, hooks.cancel).map_err(|_| DeployError::Cancelled)
 }
 
 #[cfg(test)]
@@ -92,13 +72,5 @@ mod tests {
         }
         assert!(started.elapsed() >= Duration::from_millis(490));
         assert_eq!(Pace::new(Some(1), Duration::ZERO).portion(), 256);
-    }
-
-    #[test]
-    fn waits_grow_and_stay_bounded() {
-        for failures in 0..100 {
-            let time = back_off(failures);
-            assert!(time >= Duration::from_millis(250) && time <= Duration::from_secs(30));
-        }
     }
 }

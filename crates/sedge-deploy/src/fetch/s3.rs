@@ -1,8 +1,6 @@
 //! Objects of S3-compatible stores.
 
-use super::aws::{Aws, domain, endpoint, known_code};
-use crate::client::sign::{Scope, encoded};
-use crate::client::{ClientError, Request, Response};
+use sedge_cloud::{Aws, ClientError, Refusal, Request, Response, Service, hint_of};
 
 /// One object.
 #[derive(Debug)]
@@ -15,27 +13,14 @@ pub(super) struct Object {
 impl Object {
     /// Gets the object. Answers that are refusals become errors that say what to do.
     pub(super) fn get(&self, headers: &[(&'static str, String)]) -> Result<Response, ClientError> {
-        let mut request = Request::get(self.url());
-        request.headers.extend_from_slice(headers);
-        let scope = Scope { region: &self.aws.region, service: "s3" };
-        let response = self.aws.send(request, scope)?;
+        let url = self.aws.object_url(&self.bucket, &self.key);
+        let request = Request::get(url).headers(headers);
+        let response = self.aws.send(&request, Service::S3)?;
         let customer = "x-amz-server-side-encryption-customer-algorithm";
         match response.status {
             200 | 206 if response.header(customer).is_some() => Err(self.customer_key(400)),
             200 | 206 | 304 | 412 | 416 => Ok(response),
             _ => Err(self.refusal(response)),
-        }
-    }
-
-    /// In Amazon's own store the bucket stands in the host's name.
-    fn url(&self) -> String {
-        let (bucket, key, region) = (&self.bucket, encoded(&self.key), &self.aws.region);
-        let own = endpoint(self.aws.remote.s3_endpoint.as_deref(), "S3");
-        let path_style = self.aws.remote.path_style.unwrap_or(own.is_some());
-        let base = own.unwrap_or_else(|| format!("https://s3.{region}.{}", domain(region)));
-        match base.split_once("://") {
-            Some((scheme, host)) if !path_style => format!("{scheme}://{bucket}.{host}/{key}"),
-            _ => format!("{base}/{bucket}/{key}"),
         }
     }
 
@@ -51,21 +36,14 @@ impl Object {
     }
 
     fn refusal(&self, mut response: Response) -> ClientError {
-        let status = response.status;
-        let region = response.header("x-amz-bucket-region").map(str::to_owned);
-        // Without a body there is only the status to go by.
-        let text = response.text().unwrap_or_default();
-        let field = |name: &str| element(&text, name);
-        let (code, message) = (field("Code").unwrap_or_default(), field("Message"));
-        let message = message.unwrap_or_default();
+        let Refusal { status, code, message, region, .. } = Refusal::read(&mut response);
         // Some stores refuse without a word.
-        let code = match (code, status) {
-            ("", 403) => "AccessDenied",
-            ("", 404) => "NoSuchKey",
-            (code, _) => code,
+        let code = match code.as_str() {
+            "403" => "AccessDenied",
+            "404" => "NoSuchKey",
+            code => code,
         };
-        let region = region.or_else(|| field("Region").map(str::to_owned));
-        let elsewhere = region.filter(|region| *region != self.aws.region);
+        let elsewhere = region.filter(|region| region != self.aws.region());
         if message.contains("Server Side Encryption") {
             return self.customer_key(status);
         }
@@ -80,15 +58,15 @@ impl Object {
                 "these credentials may not read it. Hint: they need s3:GetObject of it, and \
                  kms:Decrypt where it is encrypted with a key of KMS"
             }
-            code => known_code(code).unwrap_or_default(),
+            code => hint_of(code).unwrap_or_default(),
         };
         let problem = match elsewhere {
             Some(region) if matches!(status, 301 | 307 | 400) => {
-                let own = &self.aws.region;
+                let own = self.aws.region();
                 format!("the bucket is in another region. Hint: region = \"{region}\", not {own}")
             }
             _ if !known.is_empty() => known.to_owned(),
-            _ if !code.is_empty() => format!("{code}: {message}"),
+            _ if code != status.to_string() => format!("{code}: {message}"),
             _ if status == 400 => {
                 "without a reason, as S3 does for a bucket in another region. Hint: check region"
                     .to_owned()
@@ -97,10 +75,4 @@ impl Object {
         };
         ClientError::Status { url: self.name(), status, problem }
     }
-}
-
-/// The text of the first element of a name, in the short answers that S3 gives.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(inner, _)| inner)
 }

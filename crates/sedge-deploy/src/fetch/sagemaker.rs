@@ -2,11 +2,8 @@
 //!
 //! Source: "DescribeTrainingJob", Amazon SageMaker API Reference.
 
+use sedge_cloud::{Aws, ClientError, Refusal, Request, Service, hint_of};
 use serde::Deserialize;
-
-use super::aws::{Aws, domain, endpoint, known_code};
-use crate::client::sign::Scope;
-use crate::client::{ClientError, Request};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,14 +19,6 @@ struct Artifacts {
     s3: String,
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    #[serde(rename = "__type")]
-    code: String,
-    #[serde(default, alias = "Message")]
-    message: String,
-}
-
 /// Asks for a job's artefact: an `s3://` source. `region` is the job's.
 pub(super) fn artefact(
     aws: &Aws,
@@ -37,27 +26,23 @@ pub(super) fn artefact(
     job: &str,
     arn: &str,
 ) -> Result<String, ClientError> {
-    let own = endpoint(aws.remote.sagemaker_endpoint.as_deref(), "SAGEMAKER");
-    let base = own.unwrap_or_else(|| format!("https://api.sagemaker.{region}.{}", domain(region)));
+    let aws = aws.in_region(region)?;
     let body = serde_json::json!({ "TrainingJobName": job }).to_string();
-    let request = Request {
-        method: "POST",
-        body: Some(body.into_bytes()),
-        ..Request::get(format!("{base}/"))
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", "SageMaker.DescribeTrainingJob")
-    };
-    let mut response = aws.send(request, Scope { region, service: "sagemaker" })?;
-    let (status, text) = (response.status, response.text()?);
+    let request = Request::post(format!("{}/", aws.endpoint(Service::SageMaker)), body)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", "SageMaker.DescribeTrainingJob");
+    let mut response = aws.send(&request, Service::SageMaker)?;
+    let status = response.status;
     let refused =
         |status, problem: String| ClientError::Status { url: arn.to_owned(), status, problem };
     if status != 200 {
-        return Err(refused(status, refusal(&text)));
+        return Err(refused(status, refusal(&Refusal::read(&mut response))));
     }
-    let job: Job = serde_json::from_str(&text).map_err(|error| ClientError::Response {
-        url: arn.to_owned(),
-        problem: format!("it describes no training job: {error}"),
-    })?;
+    let job: Job =
+        serde_json::from_str(&response.text()?).map_err(|error| ClientError::Response {
+            url: arn.to_owned(),
+            problem: format!("it describes no training job: {error}"),
+        })?;
     match (job.training_job_status.as_str(), job.model_artifacts) {
         ("Completed" | "Stopped", Some(artifacts)) => Ok(artifacts.s3),
         ("Failed", _) => {
@@ -71,16 +56,16 @@ pub(super) fn artefact(
     }
 }
 
-fn refusal(text: &str) -> String {
-    let Ok(Refusal { code, message }) = serde_json::from_str(text) else {
-        return "without a reason. Hint: check the endpoint and the region".to_owned();
-    };
-    let code = code.rsplit('#').next().unwrap_or_default();
-    match code {
+fn refusal(refusal: &Refusal) -> String {
+    let Refusal { status, code, message, .. } = refusal;
+    match code.as_str() {
         "AccessDeniedException" => {
             "these credentials may not ask. Hint: they need sagemaker:DescribeTrainingJob"
                 .to_owned()
         }
-        _ => known_code(code).map_or_else(|| format!("{code}: {message}"), str::to_owned),
+        code if code == status.to_string() => {
+            "without a reason. Hint: check the endpoint and the region".to_owned()
+        }
+        _ => hint_of(code).map_or_else(|| format!("{code}: {message}"), str::to_owned),
     }
 }

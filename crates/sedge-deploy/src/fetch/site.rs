@@ -1,13 +1,13 @@
 //! What every remote source is: something that answers to GET.
 
+use sedge_cloud::{Aws, Client, ClientError, Response, back_off};
+
 use super::Seen;
-use super::aws::Aws;
-use super::pace::{back_off, wait};
+use super::pace::wait;
 use super::part::Content;
 use super::s3::Object;
 use super::sagemaker;
 use super::url::Page;
-use crate::client::{Client, ClientError, Response};
 use crate::request::Hooks;
 use crate::{Artefact, DeployError, InstallRequest, Source};
 

@@ -1,7 +1,6 @@
 //! Files behind URLs.
 
-use crate::client::{Client, ClientError, Request, Response};
-use crate::source::is_loopback;
+use sedge_cloud::{Client, ClientError, Request, Response, is_loopback};
 
 /// More hops than any server needs that is not going in circles.
 const MOST_REDIRECTS: usize = 5;
@@ -20,8 +19,7 @@ impl Page {
     pub(super) fn get(&self, headers: &[(&'static str, String)]) -> Result<Response, ClientError> {
         let mut url = self.url.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = Request::get(&url);
-            request.headers.extend_from_slice(headers);
+            let request = Request::get(&url).headers(headers);
             let mut response = self.client.send(&request)?;
             match response.status {
                 200 | 206 | 304 | 412 | 416 => return Ok(response),

@@ -1,9 +1,9 @@
-//! Whose name requests to S3 and SageMaker carry.
+//! Where keys are looked for, one place after the other.
 
 use std::path::PathBuf;
 
-use super::{ClientError, container, profile};
-use crate::{Credentials, Keys, Remote};
+use super::{Issued, Origin, container, iot, profile};
+use crate::{ClientError, Credentials, Keys, Remote};
 
 /// Reads the environment; tests give another one.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -17,10 +17,10 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 pub(crate) fn find(
     remote: &Remote,
     environment: &Environment<'_>,
-) -> Result<Option<Keys>, ClientError> {
+) -> Result<Option<Issued>, ClientError> {
     match &remote.credentials {
         Credentials::Anonymous => Ok(None),
-        Credentials::Static(keys) => Ok(Some(keys.clone())),
+        Credentials::Static(keys) => Ok(Some(Issued::lasting(keys.clone(), Origin::Configuration))),
         Credentials::Profile(name) => {
             let name = profile::name(name.as_deref(), environment);
             let found = profile::keys(&name, environment)?;
@@ -41,24 +41,35 @@ pub(crate) fn find(
                     .to_owned(),
             )),
         },
-        Credentials::Auto => automatic(remote, environment),
+        Credentials::IotRole => match &remote.iot_role {
+            Some(role) => iot::issue(remote, role).map(Some),
+            None => Err(ClientError::Setting(
+                "no role alias is configured whose credentials the device's certificate gives"
+                    .to_owned(),
+            )),
+        },
+        Credentials::Auto => automatic(remote, environment).map(Some),
     }
 }
 
-fn automatic(remote: &Remote, environment: &Environment<'_>) -> Result<Option<Keys>, ClientError> {
+fn automatic(remote: &Remote, environment: &Environment<'_>) -> Result<Issued, ClientError> {
     if let Some(keys) = from_environment(environment)? {
-        return Ok(Some(keys));
+        return Ok(Issued::lasting(keys, Origin::Environment));
     }
     let profile = profile::name(None, environment);
-    if let Some(keys) = profile::keys(&profile, environment)? {
-        return Ok(Some(keys));
+    if let Some(issued) = profile::keys(&profile, environment)? {
+        return Ok(issued);
     }
-    if let Some(keys) = container::keys(remote, environment)? {
-        return Ok(Some(keys));
+    if let Some(issued) = container::keys(remote, environment)? {
+        return Ok(issued);
+    }
+    if let Some(role) = &remote.iot_role {
+        return iot::issue(remote, role);
     }
     Err(ClientError::Credentials(format!(
         "there are no credentials: none in AWS_ACCESS_KEY_ID, no profile '{profile}', no container \
-         endpoint. Hint: give some, or credentials = \"anonymous\" for a public bucket"
+         endpoint, no role alias. Hint: give some, or credentials = \"anonymous\" for a public \
+         bucket"
     )))
 }
 
@@ -102,8 +113,13 @@ pub(super) fn home(environment: &Environment<'_>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::IotRole;
+    use crate::mqtt::{Identity, Pem};
 
-    fn keys_from(remote: &Remote, variables: &[(&str, &str)]) -> Result<Option<Keys>, ClientError> {
+    fn keys_from(
+        remote: &Remote,
+        variables: &[(&str, &str)],
+    ) -> Result<Option<Issued>, ClientError> {
         find(remote, &|name| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -126,24 +142,45 @@ mod tests {
             ..Remote::default()
         };
         let own = [("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "s"), shared];
-        for (remote, variables, expected) in [
-            (&auto, &own[..], "ENV"),
-            (&auto, &[shared], "FILE"),
-            (&auto, &[shared, ("AWS_PROFILE", "other")], "OTHER"),
-            (&named("other"), &own, "OTHER"),
+        for (remote, variables, expected, source) in [
+            (&auto, &own[..], "ENV", "the environment".to_owned()),
+            (&auto, &[shared], "FILE", format!("the profile 'default' in {file}")),
+            (
+                &auto,
+                &[shared, ("AWS_PROFILE", "other")],
+                "OTHER",
+                format!("the profile 'other' in {file}"),
+            ),
+            (&named("other"), &own, "OTHER", format!("the profile 'other' in {file}")),
         ] {
-            let keys = keys_from(remote, variables).unwrap().unwrap();
-            assert_eq!(keys.access_key_id, expected);
+            let issued = keys_from(remote, variables).unwrap().unwrap();
+            assert_eq!(issued.keys().access_key_id, expected);
+            assert_eq!(issued.source().to_string(), source);
         }
         let other = keys_from(&named("other"), &[shared]).unwrap().unwrap();
-        assert_eq!(other.session_token.as_deref(), Some("u"));
-        assert_eq!(format!("{other:?}"), "Keys { access_key_id: \"OTHER\", .. }");
+        assert_eq!(other.keys().session_token.as_deref(), Some("u"));
+        let shown = format!("{other:?}");
+        assert!(shown.contains("Keys { access_key_id: \"OTHER\", .. }"), "{shown}");
         let anonymous = Remote { credentials: Credentials::Anonymous, ..Remote::default() };
-        assert_eq!(keys_from(&anonymous, &own).unwrap(), None);
+        assert!(keys_from(&anonymous, &own).unwrap().is_none());
 
+        let device = Remote {
+            iot_role: Some(IotRole {
+                endpoint: "localhost".to_owned(),
+                role_alias: "alias".to_owned(),
+                thing_name: None,
+                identity: Identity {
+                    certificate: Pem::File("/nowhere.pem".into()),
+                    key: Pem::File("/nowhere.key".into()),
+                },
+                ca_file: None,
+            }),
+            ..Remote::default()
+        };
         for (remote, variables, words) in [
             (&auto, &[][..], "there are no credentials"),
             (&auto, &[("AWS_ACCESS_KEY_ID", "a")], "only one of"),
+            (&device, &[], "cannot use the certificate in /nowhere.pem"),
             (&named("nobody"), &[shared], "no profile 'nobody' with keys in "),
             (&named("sso"), &[shared], "single sign-on"),
         ] {

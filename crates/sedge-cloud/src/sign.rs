@@ -3,13 +3,12 @@
 //! Source: "Signing AWS API requests", AWS General Reference. The path is signed as it is sent,
 //! which is S3's rule and the same for `/`, the only path of the services beside it.
 
-use ring::hmac::{self, HMAC_SHA256};
-use sedge_package::hex;
-use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
-use super::Request;
-use crate::Keys;
-use crate::clock::Utc;
+use ring::digest::{SHA256, digest};
+use ring::hmac::{self, HMAC_SHA256};
+
+use crate::{Keys, Request, Utc};
 
 /// What a signature is good for.
 #[derive(Clone, Copy, Debug)]
@@ -18,25 +17,29 @@ pub(crate) struct Scope<'a> {
     pub(crate) service: &'a str,
 }
 
-/// Signs a request by adding headers to it. Those that it already has are signed with it, and
-/// nothing may be changed or added afterwards but headers without meaning to the service.
-pub(crate) fn sign(request: &mut Request, keys: &Keys, scope: Scope<'_>, now: Utc) {
+/// The headers that sign a request. Those that it already has are signed with it, and nothing may
+/// be changed or added afterwards but headers without meaning to the service.
+pub(crate) fn sign(
+    request: &Request,
+    keys: &Keys,
+    scope: Scope<'_>,
+    now: Utc,
+) -> Vec<(&'static str, String)> {
     let date = now.basic();
-    let payload = hex(&Sha256::digest(request.body.as_deref().unwrap_or_default()));
+    let payload = request.body.sha256();
     let url = request.url.split_once("://").map_or("", |(_, rest)| rest);
-    let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+    let (host, path) = url.split_at(url.find(['/', '?']).unwrap_or(url.len()));
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    request.headers.push(("host", host.to_owned()));
-    request.headers.push(("x-amz-date", date.clone()));
+    let mut added = vec![("host", host.to_owned()), ("x-amz-date", date.clone())];
     if scope.service == "s3" {
-        request.headers.push(("x-amz-content-sha256", payload.clone()));
+        added.push(("x-amz-content-sha256", payload.clone()));
     }
     if let Some(token) = &keys.session_token {
-        request.headers.push(("x-amz-security-token", token.clone()));
+        added.push(("x-amz-security-token", token.clone()));
     }
-    let mut headers: Vec<(String, String)> = request
-        .headers
-        .iter()
+    let own = request.headers.iter().map(|(name, value)| (name.as_ref(), value));
+    let mut headers: Vec<(String, String)> = own
+        .chain(added.iter().map(|(name, value)| (*name, value)))
         .map(|(name, value)| (name.to_ascii_lowercase(), collapsed(value)))
         .collect();
     headers.sort();
@@ -58,13 +61,13 @@ pub(crate) fn sign(request: &mut Request, keys: &Keys, scope: Scope<'_>, now: Ut
     let Scope { region, service } = scope;
     let day = &date[..8];
     let credential = format!("{day}/{region}/{service}/aws4_request");
-    let digest = hex(&Sha256::digest(canonical));
+    let digest = sha256(canonical.as_bytes());
     let text = format!("AWS4-HMAC-SHA256\n{date}\n{credential}\n{digest}");
     let secret = format!("AWS4{}", keys.secret_access_key);
     let parts = [day, region, service, "aws4_request"];
     let key = parts.iter().fold(secret.into_bytes(), |key, part| mac(&key, part));
     let signature = hex(&mac(&key, &text));
-    request.headers.push((
+    added.push((
         "authorization",
         format!(
             "AWS4-HMAC-SHA256 Credential={}/{credential}, SignedHeaders={names}, \
@@ -72,6 +75,20 @@ pub(crate) fn sign(request: &mut Request, keys: &Keys, scope: Scope<'_>, now: Ut
             keys.access_key_id
         ),
     ));
+    added
+}
+
+/// The SHA-256 of some bytes, in hex digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
+}
+
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {
@@ -98,10 +115,11 @@ pub(crate) fn encoded(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Body;
 
-    fn signature(mut request: Request, keys: &Keys, scope: Scope<'_>, seconds: u64) -> String {
-        sign(&mut request, keys, scope, Utc::at(seconds));
-        let (_, authorization) = request.headers.pop().unwrap();
+    fn signature(request: &Request, keys: &Keys, scope: Scope<'_>, seconds: i64) -> String {
+        let (_, authorization) =
+            sign(request, keys, scope, Utc::at(seconds).unwrap()).pop().unwrap();
         authorization.rsplit_once('=').unwrap().1.to_owned()
     }
 
@@ -117,7 +135,7 @@ mod tests {
         let get = Request::get;
         let form = Request {
             method: "POST",
-            body: Some(b"Param1=value1".to_vec()),
+            body: Body::from("Param1=value1".to_owned()),
             ..get(url).header("Content-Type", "application/x-www-form-urlencoded")
         };
         for (name, request, expected) in [
@@ -143,7 +161,7 @@ mod tests {
             ),
         ] {
             let scope = Scope { region: "us-east-1", service: "service" };
-            assert_eq!(signature(request, &keys, scope, 1_440_938_160), expected, "{name}");
+            assert_eq!(signature(&request, &keys, scope, 1_440_938_160), expected, "{name}");
         }
     }
 
@@ -159,7 +177,7 @@ mod tests {
             .header("Range", "bytes=0-9");
         let scope = Scope { region: "us-east-1", service: "s3" };
         assert_eq!(
-            signature(request, &keys, scope, 1_369_353_600),
+            signature(&request, &keys, scope, 1_369_353_600),
             "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
         );
         assert_eq!(encoded("a b/ä+~.tar.gz"), "a%20b/%C3%A4%2B~.tar.gz");

@@ -8,10 +8,10 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use super::credentials::Environment;
-use super::{Client, ClientError, Request};
-use crate::source::{host, is_loopback};
-use crate::{Keys, Remote};
+use super::chain::Environment;
+use super::{Issued, Origin, point_in_time};
+use crate::address::host;
+use crate::{Client, ClientError, Keys, Remote, Request, is_loopback};
 
 /// Of Amazon's container service and of pods; beside them only this machine and TLS are trusted
 /// with the token.
@@ -24,13 +24,14 @@ struct Answer {
     access_key_id: String,
     secret_access_key: String,
     token: Option<String>,
+    expiration: Option<String>,
 }
 
 /// The keys of the endpoint that the environment names, if it does.
 pub(crate) fn keys(
     remote: &Remote,
     environment: &Environment<'_>,
-) -> Result<Option<Keys>, ClientError> {
+) -> Result<Option<Issued>, ClientError> {
     let relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     let url = match (relative, environment("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
         (Some(path), _) => format!("http://{}{path}", HOSTS[0]),
@@ -51,14 +52,19 @@ pub(crate) fn keys(
     }
     // Not told by the parser's words, which could hold parts of the secret.
     let answer: Answer = serde_json::from_str(&text).map_err(|_| ClientError::Response {
-        url,
+        url: url.clone(),
         problem: "it has no AccessKeyId and SecretAccessKey".to_owned(),
     })?;
-    Ok(Some(Keys {
+    let keys = Keys {
         access_key_id: answer.access_key_id,
         secret_access_key: answer.secret_access_key,
         session_token: answer.token,
-    }))
+    };
+    let origin = Origin::Container { url };
+    // Endpoints of this machine may be asked each time, so that one that is vague about the end
+    // costs little.
+    let expiration = answer.expiration.as_deref().and_then(point_in_time);
+    Issued::until(keys, origin, expiration, &response).map(Some)
 }
 
 /// Refuses hosts that are not to have the token; whether the endpoint is one without TLS, which no
@@ -134,7 +140,9 @@ mod tests {
                 name if name == variable => Some(value.clone()),
                 _ => None,
             };
-            let keys = keys(&Remote::default(), &environment).unwrap().unwrap();
+            let issued = keys(&Remote::default(), &environment).unwrap().unwrap();
+            assert_eq!(issued.source(), &Origin::Container { url: url.clone() });
+            let keys = issued.keys();
             assert_eq!((&*keys.access_key_id, &*keys.secret_access_key), ("A", "S"));
             assert_eq!(keys.session_token.as_deref(), Some("T"));
             let asked = asked.join().unwrap();

@@ -9,8 +9,10 @@ use std::time::Duration;
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Asked {
@@ -123,15 +125,24 @@ impl Server {
     }
 }
 
-pub(crate) fn read(stream: &mut impl Read) -> Option<Asked> {
-    let mut lines = BufReader::new(stream).lines();
+/// Reads one request with all of its body, which is asked for where the client waits for that.
+pub(crate) fn read(stream: &mut (impl Read + Write)) -> Option<Asked> {
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
-    let path = first.split(' ').nth(1)?.to_owned();
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let mut headers = Vec::new();
     for line in lines {
         let line = line.ok()?;
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    Some(Asked { path, headers })
+    let mut asked = Asked { method, path, headers, body: Vec::new() };
+    if asked.header("expect").is_some() {
+        reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+    }
+    let length = asked.header("content-length").and_then(|length| length.parse().ok());
+    reader.take(length.unwrap_or(0)).read_to_end(&mut asked.body).ok()?;
+    Some(asked)
 }

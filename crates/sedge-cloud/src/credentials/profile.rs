@@ -6,9 +6,9 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use super::ClientError;
-use super::credentials::{Environment, home};
-use crate::Keys;
+use super::chain::{Environment, home};
+use super::{Issued, Origin};
+use crate::{ClientError, Keys};
 
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -40,7 +40,7 @@ pub(crate) fn files(environment: &Environment<'_>) -> [PathBuf; 2] {
 pub(crate) fn keys(
     profile: &str,
     environment: &Environment<'_>,
-) -> Result<Option<Keys>, ClientError> {
+) -> Result<Option<Issued>, ClientError> {
     for path in files(environment) {
         let settings = settings(&path, profile)?;
         let get = |key: &str| {
@@ -50,7 +50,9 @@ pub(crate) fn keys(
             (get("aws_access_key_id"), get("aws_secret_access_key"))
         {
             let session_token = get("aws_session_token");
-            return Ok(Some(Keys { access_key_id, secret_access_key, session_token }));
+            let keys = Keys { access_key_id, secret_access_key, session_token };
+            let origin = Origin::Profile { name: profile.to_owned(), file: path };
+            return Ok(Some(Issued::lasting(keys, origin)));
         }
         if let Some((_, what)) = FOREIGN.iter().find(|(key, _)| get(key).is_some()) {
             return Err(ClientError::Credentials(format!(

@@ -1,10 +1,11 @@
 use std::io;
 
+use rustls::AlertDescription as Alert;
 use ureq::Error;
 
 /// Why something could not be fetched. URLs are told without what follows a question mark, which
 /// may be secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// There was no connection to the server.
     #[error("cannot reach {}: {problem}", bare(.url))]
@@ -24,6 +25,18 @@ pub enum ClientError {
         /// What was asked for.
         url: String,
         /// What is wrong with its certificate.
+        problem: String,
+    },
+    /// The server does not accept who the device is.
+    #[error(
+        "{} does not accept who this device is: {problem}. Hint: check the device's certificate \
+         and private key; the certificate has to be known there, and active",
+        bare(.url)
+    )]
+    Certificate {
+        /// What was asked for.
+        url: String,
+        /// What the server says of the certificate, or that there is none.
         problem: String,
     },
     /// The server sent nothing, or next to nothing, for too long.
@@ -65,6 +78,12 @@ pub enum ClientError {
     /// A setting that cannot be used.
     #[error("{0}")]
     Setting(String),
+    /// What was to be sent cannot be read.
+    #[error("cannot read what is to be sent: {0}")]
+    Body(String),
+    /// The caller gave up.
+    #[error("it was cancelled")]
+    Cancelled,
     /// There are no credentials, or none that can be used.
     #[error("{0}")]
     Credentials(String),
@@ -80,7 +99,8 @@ fn of(size: &Option<u64>) -> String {
 
 impl ClientError {
     /// Whether it may pass by itself.
-    pub(crate) fn may_pass(&self) -> bool {
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Stalled { .. } | Self::Truncated { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
@@ -90,6 +110,9 @@ impl ClientError {
 
     pub(super) fn new(url: &str, error: Error) -> Self {
         let (url, problem) = (url.to_owned(), error.to_string());
+        if is_alert(&error) {
+            return Self::Certificate { url, problem };
+        }
         match error {
             Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect)
             | Error::HostNotFound
@@ -116,4 +139,27 @@ impl ClientError {
             _ => Self::Unreachable { url, problem },
         }
     }
+}
+
+/// Whether the server has ended the handshake for who the device is, or is not.
+fn is_alert(error: &Error) -> bool {
+    let inner = match error {
+        Error::Rustls(error) => Some(error),
+        Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    matches!(
+        inner,
+        Some(rustls::Error::AlertReceived(
+            Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        ))
+    )
 }

@@ -32,6 +32,16 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// There is no service of this name among those that are known.
+    pub(crate) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Self {
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        let known = match known.as_slice() {
+            [] => "there are none; a configuration or a group brings them".to_owned(),
+            known => format!("these are: {}", known.join(", ")),
+        };
+        Self::Unknown { name: name.to_owned(), known }
+    }
+
     /// Whether it may pass by itself, as a network that is not there yet.
     pub(crate) fn may_pass(&self, remote: bool) -> bool {
         remote && matches!(self, Self::Deploy(_))

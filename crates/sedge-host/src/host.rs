@@ -243,10 +243,9 @@ impl Host {
     }
 
     fn keeper(&self, name: &str) -> Result<Arc<Keeper>, HostError> {
-        self.keepers().get(name).cloned().ok_or_else(|| {
-            let known = self.keepers().keys().cloned().collect::<Vec<_>>().join(", ");
-            HostError::Unknown { name: name.to_owned(), known: format!("the services are {known}") }
-        })
+        // Taken once: whoever waits here for a lock of his own waits for ever, and all others too.
+        let keepers = self.keepers();
+        keepers.get(name).cloned().ok_or_else(|| HostError::unknown(name, keepers.keys()))
     }
 
     fn keepers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Keeper>>> {
@@ -257,5 +256,61 @@ impl Host {
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("services", &self.names()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn host(root: &std::path::Path) -> Arc<Host> {
+        let options = HostOptions {
+            keep_versions: 1,
+            max_store_bytes: None,
+            check: Arc::new(|_, _| Ok(Vec::new())),
+            trusted: Arc::new(|_| true),
+            program: "sedge".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            readable: Vec::new(),
+            load_timeout: Duration::from_secs(1),
+            most_ends: 1,
+        };
+        Host::new(Arc::default(), Arc::new(Store::open(root).unwrap()), options)
+    }
+
+    /// It once waited for a lock that it held itself, and with it the whole server.
+    #[test]
+    fn a_service_that_is_not_there_is_told_and_nothing_waits() {
+        let (say, said) = mpsc::sync_channel(6);
+        std::thread::spawn(move || {
+            let root = tempfile::tempdir().unwrap();
+            let host = host(root.path());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            say.send(host.logs("catz").unwrap_err().to_string()).unwrap();
+            say.send(host.details("catz").unwrap_err().to_string()).unwrap();
+            for act in ["update", "rollback", "restart", "reset"] {
+                let result = runtime.block_on(async {
+                    match act {
+                        "update" => host.update("catz", false).await,
+                        "rollback" => host.roll_back("catz").await,
+                        "restart" => host.restart("catz").await,
+                        _ => host.reset("catz").await,
+                    }
+                });
+                say.send(result.unwrap_err().to_string()).unwrap();
+            }
+        });
+        for _ in 0..6 {
+            let told = said.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert!(told.starts_with("there is no service 'catz'. Hint: there are none"), "{told}");
+        }
+        let known = ["cats".to_owned(), "dogs".to_owned()];
+        let error = HostError::unknown("catz", known.iter()).to_string();
+        assert_eq!(error, "there is no service 'catz'. Hint: these are: cats, dogs");
     }
 }

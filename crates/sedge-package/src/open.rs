@@ -51,7 +51,7 @@ pub struct Package {
     pub(crate) named: PathBuf,
     pub(crate) has_manifest: bool,
     /// Keeps an unpacked archive until the package goes.
-    _unpacked: Option<Unpacked>,
+    unpacked: Option<Unpacked>,
 }
 
 impl Package {
@@ -197,7 +197,7 @@ impl Package {
             notes,
             named: named.to_owned(),
             has_manifest,
-            _unpacked: unpacked,
+            unpacked,
         };
         package.check()?;
         Ok(package)
@@ -223,6 +223,11 @@ impl Package {
     /// The name of the main file in the package.
     pub fn main_file(&self) -> String {
         identity::relative(&self.root, &self.file)
+    }
+
+    /// Whether it was named as an archive: [`Package::root`] goes with the package then.
+    pub fn is_archive(&self) -> bool {
+        self.unpacked.is_some()
     }
 
     /// The first 12 hex digits of the identity, as people see it.

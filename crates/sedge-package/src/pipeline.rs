@@ -78,6 +78,18 @@ impl Package {
 
     fn where_to_say(&self) -> String {
         let named = self.named.display();
+        // What nobody may write is kept by somebody, as by a store: its path is no place to work at.
+        if std::fs::metadata(&self.file).is_ok_and(|file| file.permissions().readonly()) {
+            return "Hint: give the flags, or [service.input] and [service.decoder]; or copy the model \
+                    elsewhere, let `sedge model init` write a model.toml beside the copy, and use that"
+                .to_owned();
+        }
+        if self.is_archive() {
+            return format!(
+                "Hint: give the flags, or unpack {named} and let `sedge model init DIRECTORY` write \
+                 a model.toml to fill in"
+            );
+        }
         if self.has_manifest {
             return format!("Hint: give the flags, or fill in the model.toml of {named}");
         }

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sedge_engine::{LoadError, Registry, RunError, Session, TensorInfo};
-use sedge_package::{Incomplete, InputSpec, Origin, Package, PackageError};
+use sedge_package::{Incomplete, InputSpec, Origin, Package, PackageError, Settings};
 use sedge_tensor::{Quantization, Tensor};
 use sedge_vision::{
     Answer, DecodeLimits, Decoder, ImageInput, Labels, Output, Picture, Placement, Prepared,
@@ -63,6 +63,8 @@ pub struct Pipeline {
     limits: DecodeLimits,
     /// What decides about pictures and outputs, for explanations.
     settings: Vec<ExplainedSetting>,
+    /// What may be wrong when the engine fails, where the model's own file does not say its size.
+    size_hint: Option<String>,
     /// How requests are computed together, where the model allows it.
     stacking: Option<Stacking>,
 }
@@ -130,10 +132,11 @@ impl Pipeline {
             missing: picture.as_ref().err().map(ToString::to_string),
             labels: label_list(&package.labels, session.outputs()),
         };
+        let size_hint = size_hint(&package.settings);
         let (labels, limits, settings) = (package.labels, options.limits, decisive(&settings));
         let stacking =
             if separable { Stacking::of(session.as_ref(), options.max_batch) } else { None };
-        Ok(Self { info, session, picture, labels, limits, settings, stacking })
+        Ok(Self { info, session, picture, labels, limits, settings, size_hint, stacking })
     }
 
     fn picture_path(&self) -> Result<&PicturePath, RunnerError> {
@@ -150,7 +153,11 @@ impl Pipeline {
 
     pub(crate) fn run_session(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunnerError> {
         self.session.run(inputs).map_err(|error| match error {
-            RunError::Engine { .. } | RunError::Output(_) => RunnerError::Failed(error.to_string()),
+            RunError::Engine { .. } => {
+                let hint = self.size_hint.as_deref().unwrap_or_default();
+                RunnerError::Failed(format!("{error}{hint}"))
+            }
+            RunError::Output(_) => RunnerError::Failed(error.to_string()),
             _ => RunnerError::Tensors(error.to_string()),
         })
     }
@@ -307,6 +314,21 @@ impl Runner for Pipeline {
             _ => requests.iter().map(|request| self.run(request)).collect(),
         }
     }
+}
+
+/// Of a model whose pictures have the size that somebody else than its file says: it may have been
+/// made for another, which shows only when shapes do not fit each other in the middle of it.
+fn size_hint(settings: &Settings) -> Option<String> {
+    let width = settings.get("input.0.width")?;
+    let height = settings.get("input.0.height")?;
+    if matches!(width.origin, Origin::File(_)) {
+        return None;
+    }
+    Some(format!(
+        ". Hint: pictures come to it at {} x {}, as {} says; if it was made for another size, write \
+         width and height below [[input]] of a model.toml beside it",
+        width.value, height.value, width.origin
+    ))
 }
 
 /// Finds the one input that takes pictures.

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sedge_package::validate_service_name;
 use tokio::sync::Notify;
 
@@ -8,7 +9,7 @@ use crate::events::summary;
 use crate::task::Answer;
 use crate::{
     Answered, Desk, Events, Limits, Outcome, Payload, Phase, Request, Runner, RunnerError,
-    ServicesError, Statistics, Timings, TraceParent, Version,
+    ServicesError, Statistics, Tap, Timings, TraceParent, Version,
 };
 
 /// A named model: what answers now, what it did, and the change from one version to the next.
@@ -21,6 +22,7 @@ pub struct Service {
     /// Told when `serving` changes.
     changed: Notify,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    tap: RwLock<Option<Arc<dyn Tap>>>,
 }
 
 /// What answers a service's requests.
@@ -88,6 +90,7 @@ impl Service {
             serving: RwLock::new(Serving::Starting),
             changed: Notify::new(),
             wake: OnceLock::new(),
+            tap: RwLock::default(),
         })
     }
 
@@ -114,6 +117,18 @@ impl Service {
         if !matches!(&*self.read(), Serving::Version(_) | Serving::Stopping(_)) {
             self.serve(Serving::Asleep);
         }
+    }
+
+    /// Shows pictures and answers to `tap` from now on, or to nobody.
+    pub fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+        *self.tap.write().unwrap_or_else(PoisonError::into_inner) = tap;
+    }
+
+    /// Who sees the answer to a request, and its picture.
+    fn tapped(&self, request: &Request) -> Option<(Arc<dyn Tap>, Bytes)> {
+        let Payload::Picture(picture) = &request.payload else { return None };
+        let tap = self.tap.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some((tap, picture.clone()))
     }
 
     /// The service's name.
@@ -250,12 +265,13 @@ impl Service {
     /// # Errors
     /// Whatever [`RunnerError`] says.
     pub async fn submit(&self, request: Request) -> Answer {
-        let mut watch = Watch::begin(self, &request);
+        let (mut watch, tapped) = (Watch::begin(self, &request), self.tapped(&request));
         let answer = match self.version().await {
             Ok(version) => watch.answer(&version, request).await,
             Err(error) => Err(error),
         };
         watch.end(&answer);
+        show(tapped, &answer);
         answer
     }
 
@@ -265,9 +281,10 @@ impl Service {
     /// # Errors
     /// Whatever [`RunnerError`] says.
     pub async fn submit_to(&self, version: &Arc<Version>, request: Request) -> Answer {
-        let mut watch = Watch::begin(self, &request);
+        let (mut watch, tapped) = (Watch::begin(self, &request), self.tapped(&request));
         let answer = watch.answer(version, request).await;
         watch.end(&answer);
+        show(tapped, &answer);
         answer
     }
 
@@ -293,6 +310,12 @@ impl Service {
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn show(tapped: Option<(Arc<dyn Tap>, Bytes)>, answer: &Answer) {
+    if let (Some((tap, picture)), Ok(response)) = (tapped, answer) {
+        tap.answered(&picture, response);
     }
 }
 

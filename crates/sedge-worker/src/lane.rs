@@ -37,18 +37,9 @@ impl Lane {
         Ok(Self { socket, kept: Mutex::default(), seen: Mutex::default() })
     }
 
-    /// Sends what was packed.
-    pub(crate) fn send(&self, parcel: &Parcel) -> io::Result<()> {
-        self.send_with(parcel, &[])
-    }
-
     /// Sends what was packed, and descriptors that the other side gets copies of. Before the last
     /// message was read there may be no room, and that is an error: one at a time goes through.
-    pub(crate) fn send_with(
-        &self,
-        parcel: &Parcel,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<()> {
+    pub(crate) fn send(&self, parcel: &Parcel, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         channel::send(self.socket.as_fd(), parcel, descriptors)
     }
 
@@ -79,7 +70,7 @@ impl Lane {
             let pack = move || message::pack_requests(requests.iter(), None);
             tokio::task::spawn_blocking(pack).await.map_err(io::Error::other)??
         };
-        self.send(&parcel)?;
+        self.send(&parcel, &[])?;
         drop(parcel);
         message::unpack_answers(&self.receive().await?, requests.len())
     }

@@ -207,7 +207,7 @@ impl Process {
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let theirs_borrowed: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
         let parcel = message::pack_plain(&launch.load)?;
-        self.control.send_with(&parcel, &theirs_borrowed)?;
+        self.control.send(&parcel, &theirs_borrowed)?;
         drop(theirs);
         let pause = self.watch.pause(true);
         let deadline = tokio::time::sleep(launch.load_timeout);

@@ -23,8 +23,9 @@ fn body(bytes: &[u8]) {
     // What has errors is not served, and may be asked about all the same.
     let services = models::services(&reading.group);
     if !reading.report.has_errors() {
-        let gpu =
-            |error: &models::ConnectorError| matches!(error, models::ConnectorError::Gpu { .. });
-        assert!(services.as_ref().err().is_none_or(gpu), "{services:?}");
+        let gpu = |unserved: &models::Unserved| {
+            matches!(unserved.error, models::ConnectorError::Gpu { .. })
+        };
+        assert!(services.unserved.iter().all(gpu), "{services:?}");
     }
 }

@@ -15,6 +15,7 @@ mod http;
 pub mod image;
 pub mod manifest;
 mod model;
+pub mod mqtt;
 pub mod mxnet;
 pub mod npz;
 pub mod oip;
@@ -42,7 +43,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     image::TARGET,
     tflite::TARGET,
     onnx::TARGET,
@@ -56,6 +57,7 @@ pub const TARGETS: [Target; 13] = [
     sagemaker::TARGET,
     oip::TARGET,
     group::TARGET,
+    mqtt::TARGET,
 ];
 
 impl Target {

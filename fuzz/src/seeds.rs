@@ -34,6 +34,7 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
         "sagemaker" => invocations(),
         "oip" => inferences(),
         "group" => definitions(),
+        "mqtt" => crate::mqtt::seeds(),
         _ => Vec::new(),
     }
 }

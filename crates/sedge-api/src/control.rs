@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/services", get(services))
         .route("/api/v1/events", get(events::listen))
+        .merge(crate::outward::routes())
 }
 
 #[derive(Serialize)]

@@ -24,6 +24,7 @@ mod health;
 mod log;
 mod metrics;
 mod oip;
+mod outward;
 mod sagemaker;
 mod server;
 mod trace;
@@ -31,6 +32,7 @@ mod trace;
 pub use control::{
     Action, Latency, ManageError, Managed, Manager, Requests, ServiceStatus, TensorStatus,
 };
+pub use outward::{BrokerStatus, BucketStatus, Leaving, LeavingLane, Outward, SampleCounts};
 pub use server::{bind_local, serve, serve_local, serve_with_heads};
 
 use crate::body::Budget;
@@ -38,7 +40,7 @@ use crate::control::Listeners;
 use crate::metrics::HttpStatistics;
 
 /// Limits and names of the HTTP surface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Largest request body in bytes, as sent and as decompressed.
     pub max_body_bytes: u64,
@@ -52,6 +54,8 @@ pub struct Options {
     /// Public host names under which browsers may ask for the page; addresses and private names
     /// need not be here.
     pub page_hosts: Vec<String>,
+    /// Who knows what leaves the device.
+    pub outward: Option<Arc<dyn Outward>>,
 }
 
 impl Default for Options {
@@ -62,6 +66,7 @@ impl Default for Options {
             server_name: "sedge".into(),
             server_version: env!("CARGO_PKG_VERSION").into(),
             page_hosts: Vec::new(),
+            outward: None,
         }
     }
 }

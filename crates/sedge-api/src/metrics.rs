@@ -13,6 +13,7 @@ use axum::routing::get;
 use sedge_service::{Outcome, Service, Stage, Version};
 
 mod http;
+mod outward;
 mod page;
 mod process;
 mod table;
@@ -46,6 +47,9 @@ fn text(app: &App) -> prometheus::Result<String> {
         add_service(&mut page, &service);
     }
     app.http.add_to(&mut page);
+    if let Some(leaving) = app.leaving() {
+        outward::add_to(&mut page, &leaving);
+    }
     page.add(&table::BODY_BYTES, &[], app.budget.used() as f64);
     process::add_to(&mut page);
     page.text()

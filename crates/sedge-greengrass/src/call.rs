@@ -1,10 +1,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::{ClientContext, FunctionArn};
 use bytes::Bytes;
-use serde_json::Value;
-
-use crate::FunctionArn;
 
 /// One asks another for something: function to function, function to connector, function to the
 /// router, the shadows or the secrets.
@@ -14,9 +12,8 @@ pub struct Call {
     pub id: String,
     /// The function that asks; `None` when Sedge itself does.
     pub caller: Option<FunctionArn>,
-    /// What the client context says, decoded: `{"custom": {"Content-Type": "image/jpeg"}}`. Null
-    /// without one.
-    pub context: Value,
+    /// What the caller says beside the payload.
+    pub context: ClientContext,
     /// Whether an answer is waited for.
     pub kind: Kind,
     /// What is handed over.
@@ -50,4 +47,10 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Failure>> + Send>>;
 pub trait Callee: Send + Sync {
     /// Answers a call; dropping the answer gives it up.
     fn call(&self, call: Call) -> Answer;
+
+    /// Whether answers come soon, so that the caller of an event may wait to hear that it was
+    /// taken. Else an event counts as taken unless it is refused at once.
+    fn answers_soon(&self) -> bool {
+        false
+    }
 }

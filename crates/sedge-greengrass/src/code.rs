@@ -55,10 +55,38 @@ pub fn find_all(
     (directories, problems)
 }
 
+/// What tells the code of functions from the same after a change, which other sizes and times of
+/// its files are. Functions may write other files beside their code.
+pub fn identity<'a>(directories: impl Iterator<Item = &'a PathBuf>) -> String {
+    let mut left: Vec<PathBuf> = directories.cloned().collect();
+    let (mut files, mut looked) = (Vec::new(), 0);
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            looked += 1;
+            if looked > MOST_ENTRIES {
+                break;
+            }
+            let path = entry.path();
+            let is_code = path.extension().is_some_and(|end| end == "py" || end == "so");
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => left.push(path),
+                Ok(metadata) if is_code => {
+                    let when = format!("{}.{}", metadata.mtime(), metadata.mtime_nsec());
+                    files.push((path.display().to_string(), metadata.len(), when));
+                }
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    identity_of(files)
+}
+
 /// Finds the code of a function below `lambda_dir`: a directory or `.zip` with the name of its ARN
 /// with version, `name:version`, or `name`; in this order, and the ARN with colons or, as a core
 /// writes it, with periods. For an alias it may be any version, of which the highest is taken: a
-/// core's directory has the number that the alias stood for.
+/// core's directory has the number that the alias stood for. Another number than the one that is
+/// asked for is taken, too, where there is nothing else, and told.
 ///
 /// An archive is unpacked below `unpacked`, once for each content, and stays.
 pub fn find(function: &Function, lambda_dir: &Path, unpacked: &Path) -> Found {
@@ -73,7 +101,7 @@ pub fn find(function: &Function, lambda_dir: &Path, unpacked: &Path) -> Found {
             hint,
         });
     };
-    let Some(place) = place(&function.arn, lambda_dir) else {
+    let Some(Place { path: place, instead }) = place(&function.arn, lambda_dir) else {
         let name = &function.arn.name;
         tell(
             Severity::Error,
@@ -95,6 +123,15 @@ pub fn find(function: &Function, lambda_dir: &Path, unpacked: &Path) -> Found {
         },
     };
     let shown = place.display().to_string();
+    if let Some((wanted, taken)) = instead {
+        let rule =
+            format!("the definition says version {wanted}, and the code here is version {taken}'s");
+        let hint = format!(
+            "bring version {wanted}, or write {taken} in the definition; of a template's \
+             AWS::Lambda::Version only the cloud knows the number: give it by --parameter"
+        );
+        tell(Severity::Warning, shown.clone(), rule, hint);
+    }
     match python::handler(function.handler.as_deref(), &directory) {
         Ok(python::Handler { handler, note }) => {
             if let Some((rule, hint)) = note {
@@ -108,7 +145,13 @@ pub fn find(function: &Function, lambda_dir: &Path, unpacked: &Path) -> Found {
 }
 
 /// The directory or archive of a function.
-fn place(arn: &FunctionArn, lambda_dir: &Path) -> Option<PathBuf> {
+struct Place {
+    path: PathBuf,
+    /// The number that was asked for and the one that was found, where that is another.
+    instead: Option<(String, u64)>,
+}
+
+fn place(arn: &FunctionArn, lambda_dir: &Path) -> Option<Place> {
     let there = |name: &str| {
         let plain = lambda_dir.join(name);
         let zip = lambda_dir.join(format!("{name}.zip"));
@@ -121,15 +164,25 @@ fn place(arn: &FunctionArn, lambda_dir: &Path) -> Option<PathBuf> {
     };
     let whole = arn.to_string();
     let exact = [whole.clone(), whole.replace(':', "."), name];
-    exact
-        .iter()
-        .find_map(|name| there(name))
-        .or_else(|| latest(arn, lambda_dir))
-        .or_else(|| there(&arn.name))
+    let found = |path| Place { path, instead: None };
+    if let Some(path) = exact.iter().find_map(|name| there(name)) {
+        return Some(found(path));
+    }
+    let numbered = arn.qualifier.as_deref().filter(|qualifier| qualifier.parse::<u64>().is_ok());
+    let plain = there(&arn.name).map(found);
+    let latest = || latest(arn, lambda_dir);
+    match numbered {
+        // A name without a number may be any version, another number is not the one.
+        Some(wanted) => plain.or_else(|| {
+            let (version, path) = latest()?;
+            Some(Place { path, instead: Some((wanted.to_owned(), version)) })
+        }),
+        None => latest().map(|(_, path)| found(path)).or(plain),
+    }
 }
 
 /// Of the versions of a function that are there, the highest.
-fn latest(arn: &FunctionArn, lambda_dir: &Path) -> Option<PathBuf> {
+fn latest(arn: &FunctionArn, lambda_dir: &Path) -> Option<(u64, PathBuf)> {
     let bare = arn.unqualified().to_string();
     let starts =
         [format!("{bare}:"), format!("{bare}:").replace(':', "."), format!("{}:", arn.name)];
@@ -141,7 +194,7 @@ fn latest(arn: &FunctionArn, lambda_dir: &Path) -> Option<PathBuf> {
         let version = starts.iter().find_map(|start| name.strip_prefix(start.as_str()))?;
         Some((version.parse::<u64>().ok()?, path))
     });
-    versions.max_by_key(|(version, _)| *version).map(|(_, path)| path)
+    versions.max_by_key(|(version, _)| *version)
 }
 
 /// Unpacks the code of a function, unless the same was before.
@@ -236,6 +289,43 @@ mod tests {
         }
         let found = find(&function("live", "sorter.handler"), root.path(), root.path());
         assert_eq!(found.code.unwrap().directory, root.path().join("sorter:10"));
+    }
+
+    #[test]
+    fn another_number_than_the_wanted_one_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        for version in [3, 5] {
+            write(&root.path().join(format!("sorter:{version}")));
+        }
+        let found = |qualifier: &str| {
+            find(&function(qualifier, "sorter.handler"), root.path(), root.path())
+        };
+        assert_eq!(found("3").problems, []);
+        let other = found("4");
+        assert_eq!(other.code.unwrap().directory, root.path().join("sorter:5"));
+        let [problem] = other.problems.as_slice() else { panic!("{:?}", other.problems) };
+        assert_eq!(problem.severity, Severity::Warning);
+        assert!(problem.rule.contains("says version 4"), "{problem}");
+        assert!(problem.rule.contains("is version 5"), "{problem}");
+        // A name without a number may well be the one.
+        write(&root.path().join("sorter"));
+        assert_eq!(found("4").code.unwrap().directory, root.path().join("sorter"));
+        assert_eq!(found("4").problems, []);
+    }
+
+    #[test]
+    fn changed_code_is_other_code() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("sorter");
+        write(&place);
+        let now = || identity(std::iter::once(&place));
+        let first = now();
+        fs::create_dir(place.join("__pycache__")).unwrap();
+        fs::write(place.join("__pycache__/sorter.pyc"), "").unwrap();
+        fs::write(place.join("seen.txt"), "a picture").unwrap();
+        assert_eq!(now(), first, "what running it writes is no change");
+        fs::write(place.join("sorter.py"), "def handler(event, context):\n    return 1\n").unwrap();
+        assert_ne!(now(), first);
     }
 
     #[test]

@@ -12,17 +12,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::function::{
-    self, Board, Fleet, FunctionStatus, Launch, LaunchError, OnDemand, Pinned, Shared, State,
-    Surroundings,
+    self, Board, Fleet, FunctionStatus, Launch, LaunchError, MountPoints, OnDemand, Pinned, Shared,
+    State, Surroundings,
 };
 use crate::group::{Function, Group, Level};
-use crate::ipc::{Ipc, Registry};
-use crate::log::Logs;
+use crate::ipc::{Ipc, KeySource, Registry};
+use crate::log::{LogSink, Logs};
 use crate::router::{NoUplink, Router, Uplink};
 use crate::secrets::Secrets;
 use crate::shadow::Shadows;
 use crate::{
-    Answer, ArnError, Call, Callee, ConnectorArn, Failure, FunctionArn, router, secrets, shadow,
+    Answer, ArnError, Call, Callee, ConnectorArn, Failure, FunctionArn, local, router, secrets,
+    shadow,
 };
 
 /// Longest wait for processes to end. They get two seconds to do so by themselves.
@@ -41,13 +42,17 @@ pub struct Options {
     pub code: BTreeMap<String, PathBuf>,
     /// Directory of each machine-learning resource's files, by the resource's id.
     pub models: BTreeMap<String, PathBuf>,
-    /// Account of the thing's ARN, where it is known.
+    /// Account of the thing's ARN, where it is another than the group's definition says.
     pub account: Option<String>,
     /// Whether functions may run as root when their definition says so
     /// (`runtime.allowFunctionsToRunAsRoot` of V1).
     pub functions_may_be_root: bool,
     /// Where messages to the cloud go.
     pub uplink: Arc<dyn Uplink>,
+    /// Who has keys for functions that ask Amazon's services themselves.
+    pub keys: Option<Arc<dyn KeySource>>,
+    /// Where the lines of loggers of type `AWSCloudWatch` go.
+    pub log_sink: Option<Arc<dyn LogSink>>,
 }
 
 impl Options {
@@ -62,6 +67,8 @@ impl Options {
             account: None,
             functions_may_be_root: false,
             uplink: Arc::new(NoUplink::default()),
+            keys: None,
+            log_sink: None,
         }
     }
 }
@@ -70,14 +77,13 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum StartError {
+    // The causes stand in the text, so that they are no sources: who prints those prints them twice.
     #[error(
-        "cannot listen on 127.0.0.1:{0} for functions: {1}. Hint: another program has the port; choose another"
+        "cannot listen on 127.0.0.1:{0} for functions: {1}. Hint: another program has the port: stop the core of before (`/greengrass/ggc/core/greengrassd stop`) or another Sedge, or set port below [greengrass] of the configuration (greengrass.port)"
     )]
-    Listen(u16, #[source] io::Error),
+    Listen(u16, io::Error),
     #[error("cannot write the modules for functions to {0}: {1}")]
-    Python(PathBuf, #[source] io::Error),
-    #[error("the function {0} cannot be started: {1}")]
-    Launch(String, #[source] LaunchError),
+    Python(PathBuf, io::Error),
     #[error(transparent)]
     Arn(#[from] ArnError),
 }
@@ -101,7 +107,7 @@ pub struct CoreStatus {
 /// A function that is to be started.
 struct Planned {
     function: Function,
-    launch: Launch,
+    launch: Result<Launch, LaunchError>,
 }
 
 /// Answers for a function that cannot be started.
@@ -139,12 +145,20 @@ impl Core {
     /// them.
     ///
     /// # Errors
-    /// When it cannot listen or write, or a function lacks something that it cannot be without.
+    /// When it cannot listen or write. A function that lacks something is told by [`Core::start`].
     pub async fn new(group: &Group, options: Options) -> Result<Self, StartError> {
         let Options { directory, .. } = &options;
-        let logs = Arc::new(Logs::new(&directory.join("ggc/var/log"), &group.loggers));
+        let logs = Arc::new(Logs::new(
+            &directory.join("ggc/var/log"),
+            &group.loggers,
+            options.log_sink.clone(),
+        ));
         let python = directory.join("python");
         function::install(&python).map_err(|error| StartError::Python(python, error))?;
+        MountPoints::new(directory).clear();
+        for problem in local::missing(group) {
+            tracing::warn!("{problem}");
+        }
         // Functions of another user only pass through.
         let _ = fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o711));
         let registry = Arc::new(Registry::default());
@@ -156,17 +170,16 @@ impl Core {
         registry.register(&router::ARN.parse()?, router.clone());
         registry.register(&shadow::ARN.parse()?, Arc::new(shadows));
         registry.register(&secrets::ARN.parse()?, Arc::new(secrets));
-        let port = options.port;
-        let ipc =
-            Ipc::start(port, registry).await.map_err(|error| StartError::Listen(port, error))?;
+        let (port, keys) = (options.port, options.keys.clone());
+        let ipc = Ipc::start(port, registry, keys).await;
+        let ipc = ipc.map_err(|error| StartError::Listen(port, error))?;
         let around = surroundings(group, &options, ipc.port(), &logs);
         let launches = group.functions.iter().map(|function| {
             let code = options.code.get(&function.id).map(PathBuf::as_path);
-            let launch = Launch::new(function, code, &around)
-                .map_err(|error| StartError::Launch(function.arn.to_string(), error))?;
-            Ok(Planned { function: function.clone(), launch })
+            let launch = Launch::new(function, code, &around);
+            Planned { function: function.clone(), launch }
         });
-        let launches = launches.collect::<Result<_, StartError>>()?;
+        let launches = launches.collect();
         let (stop, fleet) = (watch::Sender::new(false), Fleet::new());
         let (boards, kept) = (Mutex::default(), Mutex::default());
         Ok(Self { ipc, router, logs, fleet, stop, launches, around, boards, kept })
@@ -198,31 +211,36 @@ impl Core {
     }
 
     /// Starts the functions; those that run all the time begin now, and are started again when
-    /// they end. Their models have to be there by now: a function without its own answers that it
-    /// is missing, and the others run.
+    /// they end. Their models have to be there by now. A function that lacks its own, or anything
+    /// else that it cannot be without, answers so, and the others run.
     pub fn start(&mut self) {
         let shared = Shared {
             seats: self.ipc.seats().clone(),
             logs: self.logs.clone(),
             stop: self.stop.subscribe(),
         };
-        for Planned { function, mut launch } in std::mem::take(&mut self.launches) {
+        for Planned { function, launch } in std::mem::take(&mut self.launches) {
             let (arn, pinned) = (function.arn.clone(), function.pinned);
             let board = Arc::new(Board::new(arn.to_string(), pinned));
             self.boards.lock().unwrap_or_else(PoisonError::into_inner).push(board.clone());
-            let callee: Arc<dyn Callee> = match launch.place(&function, &self.around) {
-                Ok(()) if pinned => {
+            let placed = launch.and_then(|mut launch| {
+                launch.place(&function, &self.around)?;
+                Ok(launch)
+            });
+            let callee: Arc<dyn Callee> = match placed {
+                Ok(launch) if pinned => {
                     let (pinned, kept) = Pinned::start(launch, shared.clone(), board);
                     self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
                     Arc::new(pinned)
                 }
-                Ok(()) => {
+                Ok(launch) => {
                     Arc::new(OnDemand::new(launch, shared.clone(), self.fleet.clone(), board))
                 }
                 // Models arrive from elsewhere and devices are plugged in: the others run.
                 Err(error) => {
                     let why = format!("the function {arn} cannot be started: {error}");
                     self.logs.write_runtime(Level::Error, &why, &[]);
+                    self.logs.write_function(&arn, Level::Error, &why);
                     tracing::error!("{why}");
                     board.ended(&why);
                     board.set(State::Missing);
@@ -261,17 +279,22 @@ impl Core {
         self.ipc.registry().clear();
         let _ = tokio::time::timeout(STOP, self.stop.closed()).await;
         self.ipc.stop().await;
+        MountPoints::new(&self.around.directory).clear();
     }
 }
 
 fn surroundings(group: &Group, options: &Options, port: u16, logs: &Logs) -> Surroundings {
     let region = group.functions.first().map(|function| function.arn.region.as_str());
-    let owner = options.account.as_deref().unwrap_or_default();
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     if let Some(thing) = &group.core_thing {
         set("AWS_IOT_THING_NAME", thing.clone());
-        let arn = format!("arn:aws:iot:{}:{owner}:thing/{thing}", region.unwrap_or_default());
+        let made =
+            |owner| format!("arn:aws:iot:{}:{owner}:thing/{thing}", region.unwrap_or_default());
+        let arn = match (&options.account, &group.core_thing_arn) {
+            (None, Some(arn)) => arn.clone(),
+            (owner, _) => made(owner.as_deref().unwrap_or_default()),
+        };
         set("AWS_IOT_THING_ARN", arn);
     }
     if let Some(id) = &group.id {

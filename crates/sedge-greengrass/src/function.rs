@@ -10,6 +10,7 @@
 mod account;
 mod instance;
 mod launch;
+mod mount_points;
 mod on_demand;
 mod pinned;
 mod process;
@@ -22,7 +23,8 @@ use tokio::sync::watch;
 
 pub(crate) use account::default_account;
 pub use launch::LaunchError;
-pub(crate) use launch::{Launch, Surroundings};
+pub(crate) use launch::{Launch, Surroundings, may_mount};
+pub(crate) use mount_points::MountPoints;
 pub(crate) use on_demand::{Fleet, OnDemand};
 pub(crate) use pinned::Pinned;
 pub(crate) use python::install;

@@ -21,11 +21,14 @@ mod resource;
 mod s3;
 mod subscription;
 mod template;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use feedback::Feedback;
+pub use metrics::Metrics;
 pub use read::{Options, Reading, read_files, read_texts};
 pub use report::{Problem, Report, Severity};
 
@@ -42,6 +45,8 @@ pub struct Group {
     pub name: Option<String>,
     /// Name of the core's thing.
     pub core_thing: Option<String>,
+    /// Its whole ARN, with account and region.
+    pub core_thing_arn: Option<String>,
     pub connectors: Vec<Connector>,
     pub functions: Vec<Function>,
     pub resources: Vec<Resource>,
@@ -65,10 +70,10 @@ pub struct Connector {
 pub enum Parameters {
     /// Image classification or object detection.
     Inference(Inference),
-    /// ML feedback: its parameters as they are.
-    Feedback(BTreeMap<String, String>),
-    /// CloudWatch metrics: its parameters as they are.
-    Metrics(BTreeMap<String, String>),
+    /// ML feedback.
+    Feedback(Feedback),
+    /// CloudWatch metrics.
+    Metrics(Metrics),
 }
 
 /// Parameters of a connector that answers about pictures.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// A random UUID (RFC 9562, version 4): of an invocation or of a process.
-pub(crate) fn uuid() -> String {
+pub fn uuid() -> String {
     let mut bytes: [u8; 16] = random();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;

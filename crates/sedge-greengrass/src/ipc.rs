@@ -8,6 +8,7 @@ mod body;
 mod calls;
 mod desk;
 mod error;
+mod keys;
 mod registry;
 mod routes;
 mod seat;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(crate) use desk::Desk;
+pub use keys::{Given, KeySource, Keys};
 pub use registry::Registry;
 pub(crate) use seat::{Seat, Seats};
 
@@ -47,11 +49,15 @@ impl Ipc {
     ///
     /// # Errors
     /// When the port is taken, or no socket can be had.
-    pub(crate) async fn start(port: u16, registry: Arc<Registry>) -> io::Result<Self> {
+    pub(crate) async fn start(
+        port: u16,
+        registry: Arc<Registry>,
+        keys: Option<Arc<dyn KeySource>>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let port = listener.local_addr()?.port();
         let seats = Arc::new(Seats::default());
-        let router = routes::router(registry.clone(), seats.clone());
+        let router = routes::router(registry.clone(), seats.clone(), keys);
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };

@@ -9,7 +9,9 @@ mod arn;
 mod call;
 pub mod code;
 mod connector;
+mod context;
 mod core;
+pub mod core_config;
 mod function;
 pub mod group;
 mod id;
@@ -24,8 +26,16 @@ mod shadow;
 pub use crate::core::{Core, CoreStatus, Options, StartError};
 pub use arn::{ArnError, ConnectorArn, FunctionArn};
 pub use call::{Answer, Call, Callee, Failure, Kind};
-pub use connector::{InferenceConnector, function_name};
+pub use connector::{
+    FEEDBACK_ORIGIN, FeedbackConnector, InferenceConnector, Metric, MetricsConnector,
+    UnservedConnector, function_name, metrics_destination,
+};
+pub use context::ClientContext;
 pub use function::{FunctionStatus, LaunchError, State};
-pub use ipc::{MAX_HEAD_BYTES, MAX_HELD_BYTES, MAX_OPEN_CALLS, MAX_PAYLOAD_BYTES, Registry};
-pub use log::Logs;
-pub use router::{Message, NoUplink, PublishError, Router, Uplink};
+pub use id::uuid;
+pub use ipc::{
+    Given, KeySource, Keys, MAX_HEAD_BYTES, MAX_HELD_BYTES, MAX_OPEN_CALLS, MAX_PAYLOAD_BYTES,
+    Registry,
+};
+pub use log::{LogSink, Logs};
+pub use router::{Message, NoUplink, PublishError, Router, Taken, Uplink};

@@ -4,12 +4,45 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use crate::function::may_mount;
 use crate::group::{Group, Problem, Resource, ResourceData, Severity};
 
-/// Devices, directories and groups of users that resources name and that are not here. They may
-/// come later, so that all are warnings.
+/// Devices, directories and groups of users that resources name and that are not here, and what
+/// this process cannot show to functions. They may come later, so that all are warnings.
 pub fn missing(group: &Group) -> Vec<Problem> {
-    group.resources.iter().flat_map(of_resource).collect()
+    let resources = group.resources.iter().flat_map(of_resource);
+    let unseen = if may_mount() { Vec::new() } else { unseen(group) };
+    resources.chain(unseen).collect()
+}
+
+/// Volumes that functions look for where they are not, as mounts are root's to make.
+fn unseen(group: &Group) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for function in group.functions.iter().filter(|function| function.container) {
+        for access in &function.resources {
+            let resource = group.resources.iter().find(|known| known.id == access.resource);
+            let Some(resource) = resource else { continue };
+            let ResourceData::Volume { source, destination, .. } = &resource.data else { continue };
+            // Somebody may have linked it.
+            let real = |path: &Path| path.canonicalize().ok();
+            if source == destination || real(destination).is_some_and(|at| Some(at) == real(source))
+            {
+                continue;
+            }
+            let (source, destination) = (source.display(), destination.display());
+            problems.push(Problem {
+                severity: Severity::Warning,
+                file: "this device".to_owned(),
+                path: format!("function {}, resource {}", function.id, resource.id),
+                value: destination.to_string(),
+                rule: format!(
+                    "the function looks for {source} there, and this user may not mount it"
+                ),
+                hint: format!("run Sedge as root, or link it: ln -s {source} {destination}"),
+            });
+        }
+    }
+    problems
 }
 
 fn of_resource(resource: &Resource) -> Vec<Problem> {
@@ -82,6 +115,39 @@ fn groups() -> impl Iterator<Item = (String, u32)> {
 mod tests {
     use super::*;
     use crate::group::{Options, read_texts};
+
+    #[test]
+    fn a_volume_at_another_place_is_told_and_a_link_is_enough() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name).display().to_string();
+        std::fs::create_dir(at("pictures")).unwrap();
+        let volume = |id: &str, to: &str| {
+            format!(
+                "{{\"Id\": \"{id}\", \"Name\": \"{id}\", \"ResourceDataContainer\": \
+                 {{\"LocalVolumeResourceData\": {{\"SourcePath\": \"{}\", \"DestinationPath\": \
+                 \"{to}\"}}}}}}",
+                at("pictures")
+            )
+        };
+        let access = |id: &str| format!("{{\"ResourceId\": \"{id}\", \"Permission\": \"ro\"}}");
+        let text = format!(
+            "{{\"Resources\": [{}, {}], \"Functions\": [{{\"Id\": \"f\", \"FunctionArn\": \
+             \"arn:aws:lambda:eu-west-1:1:function:f:1\", \"FunctionConfiguration\": \
+             {{\"MemorySize\": 20000, \"Environment\": {{\"ResourceAccessPolicies\": [{}, {}]}}}}}}]}}",
+            volume("same", &at("pictures")),
+            volume("other", &at("test_img")),
+            access("same"),
+            access("other"),
+        );
+        let reading = read_texts(&[("a".into(), text)], &Options::default());
+        assert_eq!(reading.group.functions.len(), 1, "{:?}", reading.report);
+        let told = unseen(&reading.group);
+        let [problem] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(problem.path, "function f, resource other");
+        assert!(problem.hint.contains("ln -s"), "{problem}");
+        std::os::unix::fs::symlink(at("pictures"), at("test_img")).unwrap();
+        assert_eq!(unseen(&reading.group), []);
+    }
 
     #[test]
     fn what_is_not_here_is_told() {

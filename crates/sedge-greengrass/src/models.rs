@@ -8,7 +8,9 @@ use sedge_deploy::{Source, SourceError};
 use sedge_package::Origin;
 use toml::Value;
 
-use crate::group::{Algorithm, Connector, Group, ModelSource, Parameters, Resource, ResourceData};
+use crate::group::{
+    Algorithm, Connector, Group, Inference, ModelSource, Parameters, Resource, ResourceData,
+};
 
 use crate::{FunctionArn, function_name};
 
@@ -18,7 +20,7 @@ pub use resources::{ResourceError, Resources, is_used};
 const DETECTION_EDGE: i64 = 512;
 
 /// Why a connector cannot be served.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectorError {
     /// It asks for what this device does not have.
     #[error(
@@ -66,52 +68,77 @@ pub struct ConnectorService {
     pub timeout: Duration,
     /// Most memory of its process.
     pub memory_bytes: u64,
+    /// Configuration of the feedback connector that takes its samples.
+    pub feedback: Option<String>,
     /// How it prepares pictures, where the model itself does not say.
     pub settings: Vec<(String, Value, Origin)>,
 }
 
-/// The services of a group's inference connectors.
-///
-/// # Errors
-/// A connector that cannot be served on this device.
-pub fn services(group: &Group) -> Result<Vec<ConnectorService>, ConnectorError> {
-    group.connectors.iter().filter_map(|connector| service(connector, group)).collect()
+/// A connector that asks for what this device does not have. The others of its group are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// Function by whose ARN the SDK calls it.
+    pub address: FunctionArn,
+    /// Why it is not served.
+    pub error: ConnectorError,
 }
 
-fn service(
-    connector: &Connector,
-    group: &Group,
-) -> Option<Result<ConnectorService, ConnectorError>> {
-    let Parameters::Inference(inference) = &connector.parameters else { return None };
-    let id = || connector.id.clone();
-    if inference.gpu {
-        return Some(Err(ConnectorError::Gpu { connector: id() }));
-    }
-    let resource = group.resources.iter().find(|resource| resource.id == inference.resource);
-    let Some(source) = resource.and_then(source_of) else {
-        let resource = inference.resource.clone();
-        return Some(Err(ConnectorError::NoModel { connector: id(), resource }));
-    };
-    let source = source.parse();
-    let source = source.map_err(|source| ConnectorError::Source { connector: id(), source });
-    let (algorithm, service) = (inference.algorithm, inference.service.clone());
-    Some(source.map(|source| ConnectorService {
-        address: FunctionArn {
+/// What becomes of a group's inference connectors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Served {
+    /// The services.
+    pub services: Vec<ConnectorService>,
+    /// Those that cannot be served.
+    pub unserved: Vec<Unserved>,
+}
+
+/// The services of a group's inference connectors.
+pub fn services(group: &Group) -> Served {
+    let mut served = Served::default();
+    for connector in &group.connectors {
+        let Parameters::Inference(inference) = &connector.parameters else { continue };
+        let address = FunctionArn {
             partition: connector.arn.partition.clone(),
             region: connector.arn.region.clone(),
             account: "aws".to_owned(),
-            name: function_name(algorithm, &service),
+            name: function_name(inference.algorithm, &inference.service),
             qualifier: None,
-        },
-        settings: settings(&connector.arn.name, &service, algorithm),
-        name: service,
-        connector: id(),
-        algorithm,
-        resource: inference.resource.clone(),
-        source,
-        timeout: inference.timeout,
-        memory_bytes: inference.memory_bytes,
-    }))
+        };
+        match source(connector, inference, group) {
+            Err(error) => served.unserved.push(Unserved { address, error }),
+            Ok(source) => served.services.push(ConnectorService {
+                address,
+                settings: settings(&connector.arn.name, &inference.service, inference.algorithm),
+                name: inference.service.clone(),
+                connector: connector.id.clone(),
+                algorithm: inference.algorithm,
+                resource: inference.resource.clone(),
+                source,
+                timeout: inference.timeout,
+                feedback: inference.feedback.clone(),
+                memory_bytes: inference.memory_bytes,
+            }),
+        }
+    }
+    served
+}
+
+/// Where a connector's model comes from, if this device can serve it.
+fn source(
+    connector: &Connector,
+    inference: &Inference,
+    group: &Group,
+) -> Result<Source, ConnectorError> {
+    let id = || connector.id.clone();
+    if inference.gpu {
+        return Err(ConnectorError::Gpu { connector: id() });
+    }
+    let resource = group.resources.iter().find(|resource| resource.id == inference.resource);
+    let source = resource.and_then(source_of).ok_or_else(|| {
+        let resource = inference.resource.clone();
+        ConnectorError::NoModel { connector: id(), resource }
+    })?;
+    source.parse().map_err(|source| ConnectorError::Source { connector: id(), source })
 }
 
 /// Where the model of a resource comes from, if it is one.
@@ -126,7 +153,11 @@ fn source_of(resource: &Resource) -> Option<&str> {
 /// How the connectors always prepared pictures: the whole picture stretched, the camera's note of
 /// its orientation ignored. Classification feeds pixels from 0 to 255, as SageMaker's networks
 /// take them; detection what GluonCV's presets make of them, at 512 x 512.
-fn settings(connector: &str, service: &str, algorithm: Algorithm) -> Vec<(String, Value, Origin)> {
+pub fn settings(
+    connector: &str,
+    service: &str,
+    algorithm: Algorithm,
+) -> Vec<(String, Value, Origin)> {
     let mut all: Vec<(&str, Value)> = vec![
         ("color", "rgb".into()),
         ("orientation", "ignore".into()),

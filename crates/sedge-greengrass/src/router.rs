@@ -5,19 +5,19 @@ mod uplink;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub use uplink::{NoUplink, Uplink};
+pub use uplink::{NoUplink, Taken, Uplink};
 
 use crate::group::{Endpoint, Level, Subscription};
 use crate::ipc::Registry;
 use crate::log::Logs;
-use crate::{Answer, Call, Callee, ConnectorArn, Failure, FunctionArn, Kind, id};
+use crate::{Answer, Call, Callee, ClientContext, ConnectorArn, Failure, FunctionArn, Kind, id};
 
 /// Address of the router for functions.
 pub(crate) const ARN: &str = "arn:aws:lambda:::function:GGRouter";
@@ -42,6 +42,9 @@ pub struct Message {
     pub payload: Bytes,
     /// That the sender wants to know when not every target takes it (`AllOrException`).
     pub all_or_error: bool,
+    /// That it follows from something that was taken, and is forgotten only when this is kept: the
+    /// way to the cloud finds room for it, and where it does not, that is an error.
+    pub owed: bool,
 }
 
 /// Why a message was not sent.
@@ -68,6 +71,7 @@ pub(crate) struct Counts {
 
 /// Knows the subscriptions of a group.
 pub struct Router {
+    this: Weak<Self>,
     subscriptions: Vec<Subscription>,
     registry: Arc<Registry>,
     connectors: RwLock<HashMap<ConnectorArn, Arc<dyn Callee>>>,
@@ -85,7 +89,8 @@ impl Router {
         uplink: Arc<dyn Uplink>,
         logs: Arc<Logs>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             subscriptions,
             registry,
             connectors: RwLock::default(),
@@ -103,12 +108,12 @@ impl Router {
         connectors.insert(arn.clone(), callee);
     }
 
-    /// Hands a message to all targets of subscriptions that it matches. To be called within a
-    /// runtime.
+    /// Hands a message to all targets of subscriptions that it matches. When it returns without
+    /// error, what goes to the cloud is kept until it got there.
     ///
     /// # Errors
     /// When it is no message, or its sender wants to know of a target that did not take it.
-    pub fn publish(&self, message: &Message) -> Result<(), PublishError> {
+    pub async fn publish(&self, message: &Message) -> Result<(), PublishError> {
         if !filter::is_topic(&message.topic) || message.topic.len() > MOST_TOPIC_BYTES {
             let shown = message.topic.chars().take(100).flat_map(char::escape_debug).collect();
             return Err(PublishError::Topic(shown));
@@ -128,26 +133,27 @@ impl Router {
         if targets.is_empty() {
             self.tell_unroutable(message);
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut is_owed) = (Vec::new(), false);
         for target in targets {
-            match self.deliver(target, message) {
+            match self.deliver(target, message).await {
                 Ok(()) => self.counts.delivered.fetch_add(1, Ordering::Relaxed),
                 Err(why) => {
                     tracing::warn!(topic = message.topic, "a message was not taken: {why}");
+                    is_owed |= message.owed && *target == Endpoint::Cloud;
                     refused.push(why);
                     self.counts.refused.fetch_add(1, Ordering::Relaxed)
                 }
             };
         }
-        if refused.is_empty() || !message.all_or_error {
+        if refused.is_empty() || !(message.all_or_error || is_owed) {
             return Ok(());
         }
         Err(PublishError::Refused(refused.join("; ")))
     }
 
-    fn deliver(&self, target: &Endpoint, message: &Message) -> Result<(), String> {
+    async fn deliver(&self, target: &Endpoint, message: &Message) -> Result<(), String> {
         let callee = match target {
-            Endpoint::Cloud => return self.uplink.send(message),
+            Endpoint::Cloud => return self.uplink.send(message).await,
             Endpoint::Function(arn) => {
                 self.registry.find(arn).ok_or_else(|| format!("{arn} is not deployed"))
             }
@@ -169,7 +175,7 @@ impl Router {
             Endpoint::Function(arn) => Some(arn.clone()),
             _ => None,
         };
-        let context = json!({ "custom": { "subject": message.topic } });
+        let context = ClientContext::of(&json!({ "subject": message.topic }));
         let (id, kind, payload) = (id::uuid(), Kind::Event, message.payload.clone());
         let mut answer = callee.call(Call { id, caller, context, kind, payload });
         // Whether it was taken is known at once.
@@ -220,24 +226,35 @@ impl Router {
 
 impl Callee for Router {
     fn call(&self, call: Call) -> Answer {
-        let result = self.publish_call(call);
-        Box::pin(async move { result.map(|()| Bytes::new()).map_err(Failure::Handled) })
+        let this = self.this.upgrade();
+        Box::pin(async move {
+            let Some(this) = this else { return Err(Failure::Unhandled("it stops".into())) };
+            let published = this.publish_call(call).await;
+            published.map(|()| Bytes::new()).map_err(Failure::Handled)
+        })
+    }
+
+    fn answers_soon(&self) -> bool {
+        true
     }
 }
 
 impl Router {
     /// A function publishes: the topic is in the context, and the sender known by its token.
-    fn publish_call(&self, call: Call) -> Result<(), String> {
-        let custom = &call.context["custom"];
-        let topic = custom["subject"].as_str().ok_or("the context has no custom.subject")?;
+    async fn publish_call(&self, call: Call) -> Result<(), String> {
+        let said = |key: &str| call.context.custom(key);
+        let Some(Value::String(topic)) = said("subject") else {
+            return Err("the context has no custom.subject".into());
+        };
         let source = call.caller.ok_or("nobody has published that")?;
         let message = Message {
             source: Endpoint::Function(source),
-            topic: topic.to_owned(),
+            topic,
+            all_or_error: said("queueFullPolicy").is_some_and(|policy| policy == "AllOrError"),
             payload: call.payload,
-            all_or_error: custom["queueFullPolicy"] == "AllOrError",
+            owed: false,
         };
-        self.publish(&message).map_err(|error| error.to_string())
+        self.publish(&message).await.map_err(|error| error.to_string())
     }
 }
 

@@ -71,7 +71,8 @@ impl Callee for Shadows {
     fn call(&self, call: Call) -> Answer {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let topic = call.context["custom"]["subject"].as_str().unwrap_or_default();
+            let topic = call.context.custom("subject").unwrap_or_default();
+            let topic = topic.as_str().unwrap_or_default();
             let Some((thing, operation)) = parse(topic) else {
                 let text = format!(
                     "'{topic}' asks for no shadow. Hint: $aws/things/THING/shadow/get, update or delete"
@@ -105,9 +106,9 @@ impl Inner {
         match outcome {
             Ok(Outcome { accepted, further }) => {
                 let accepted = with_token(accepted);
-                self.publish(format!("{topic}/accepted"), &accepted);
+                self.publish(format!("{topic}/accepted"), &accepted).await;
                 for (name, document) in further {
-                    self.publish(format!("{topic}/{name}"), &with_token(document));
+                    self.publish(format!("{topic}/{name}"), &with_token(document)).await;
                 }
                 accepted.to_string().into()
             }
@@ -115,7 +116,7 @@ impl Inner {
                 let rejected = with_token(json!({
                     "code": error.code(), "message": error.to_string(), "timestamp": seconds(),
                 }));
-                self.publish(format!("{topic}/rejected"), &rejected);
+                self.publish(format!("{topic}/rejected"), &rejected).await;
                 rejected.to_string().into()
             }
         }
@@ -134,11 +135,13 @@ impl Inner {
         done.await.map_err(|error| ShadowError::Store(error.to_string()))?
     }
 
-    fn publish(&self, topic: String, document: &Value) {
+    async fn publish(&self, topic: String, document: &Value) {
         let Some(router) = self.router.upgrade() else { return };
         let (source, payload) = (Endpoint::Shadows, document.to_string().into());
         // Whoever listens and cannot take it has been told of in the log.
-        let _ = router.publish(&Message { source, topic, payload, all_or_error: false });
+        let (all_or_error, owed) = (false, false);
+        let message = Message { source, topic, payload, all_or_error, owed };
+        let _ = router.publish(&message).await;
     }
 }
 

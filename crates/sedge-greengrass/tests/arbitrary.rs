@@ -11,6 +11,8 @@ const SAMPLES: [&str; 4] = [
     include_str!("../../../testdata/greengrass/neo/function-definition-version.json"),
 ];
 
+const YAML: &str = include_str!("../../../testdata/greengrass/template.yaml");
+
 /// Words that mean something somewhere.
 const WORDS: [&str; 14] = [
     "",
@@ -98,5 +100,19 @@ proptest! {
     #[test]
     fn texts(text in "[{}\\[\\]\":,0-9a-zA-Z ]{0,200}") {
         read(text);
+    }
+
+    #[test]
+    fn texts_of_yaml(text in "a: [\\[\\]{}\"'&*!|>%@#:,?0-9a-zA-Z \n\t-]{0,200}") {
+        read(text);
+    }
+
+    #[test]
+    fn yaml_with_something_else_in_it(place in 0_usize..5000, text in "[ \n:'\"&*!{}\\[\\]|>-]{1,4}") {
+        let mut sample = YAML.to_owned();
+        if let Some((place, _)) = sample.char_indices().nth(place) {
+            sample.insert_str(place, &text);
+        }
+        read(sample);
     }
 }

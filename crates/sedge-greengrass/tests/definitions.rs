@@ -101,6 +101,51 @@ fn a_template_is_resolved() {
 }
 
 #[test]
+fn a_value_for_no_parameter_is_told_with_the_near_ones() {
+    let given = [&GIVEN[..2], &GIVEN[3..4], &[("Buckets", "orchard-samples")]].concat();
+    let told = told(&read("template.json", &given));
+    let wanted = "parameters, Buckets: no template has a parameter or resource of this name. Hint: \
+                  did you mean Bucket?";
+    assert!(told.contains(wanted), "{told}");
+    let without = self::told(&read("classification.json", &[("Bucket", "x")]));
+    assert!(without.contains("none of the files is a template"), "{without}");
+    assert_eq!(self::told(&read("classification.json", &GIVEN[..1])), "");
+}
+
+#[test]
+fn devices_that_are_not_served_need_no_values() {
+    for devices in [
+        r#"{"Fn::Select": [0, {"Ref": "Things"}]}"#,
+        r#"[{"Id": "d", "ThingArn": {"Fn::Select": [0, {"Ref": "Things"}]}}]"#,
+    ] {
+        let template = format!(
+            r#"{{"Resources": {{"D": {{"Type": "AWS::Greengrass::DeviceDefinitionVersion",
+                "Properties": {{"Devices": {devices}}}}}}}}}"#
+        );
+        let reading = read_texts(&[("t.json".into(), template)], &options(&[]));
+        assert!(!reading.report.has_errors(), "{}", told(&reading));
+        assert!(told(&reading).contains("Sedge serves no client devices"), "{}", told(&reading));
+    }
+}
+
+#[test]
+fn an_id_that_is_there_twice_is_told_with_its_place() {
+    let text = |id: &str| {
+        format!(r#"{{"Loggers": [{{"Id": "{id}", "Type": "FileSystem", "Component": "Lambda"}}]}}"#)
+    };
+    let files = [("one.json".to_owned(), text("a")), ("two.json".to_owned(), text("a"))];
+    let told = told(&read_texts(&files, &options(&[])));
+    assert!(told.contains("another one of its kind has this id: Loggers[0] of one.json"), "{told}");
+}
+
+#[test]
+fn the_core_is_who_its_definition_says() {
+    let group = read("classification.json", &[]).group;
+    let arn = group.core_thing_arn.unwrap();
+    assert!(arn.starts_with("arn:aws:iot:") && arn.ends_with(":thing/orchard_Core"), "{arn}");
+}
+
+#[test]
 fn what_a_core_has_is_read() {
     let reading = read("deployed.json", &[]);
     assert!(!reading.report.has_errors(), "{}", told(&reading));
@@ -216,4 +261,16 @@ fn templates_cannot_ask_for_everything() {
     assert!(reading.report.has_errors());
     assert!(told(&reading).contains("circle"), "{}", told(&reading));
     assert!(reading.report.problems.len() < 10, "{}", told(&reading));
+}
+
+/// A template as CloudFormation's authors write most of them, with the same in it as the one in
+/// JSON; its line ends and short forms are of the kind that the seed accelerator's has.
+#[test]
+fn a_template_in_yaml_is_the_same() {
+    let json = read("template.json", &GIVEN);
+    let yaml = read("template.yaml", &GIVEN);
+    assert_eq!(told(&yaml).replace("template.yaml", "template.json"), told(&json));
+    // JSON within a text keeps the blanks it was written with.
+    let without_blanks = |group: &Group| format!("{group:?}").replace(' ', "");
+    assert_eq!(without_blanks(&yaml.group), without_blanks(&json.group));
 }

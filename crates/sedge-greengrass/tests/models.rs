@@ -26,7 +26,7 @@ fn parsed(text: &str) -> Value {
 
 #[test]
 fn connectors_are_services() {
-    let all = services(&group(&parsed(CLASSIFICATION))).unwrap();
+    let all = services(&group(&parsed(CLASSIFICATION))).services;
     let [service] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!(service.name, "image-classification");
     let arn = "arn:aws:lambda:eu-west-1:aws:function:GG-ML-INF-image-classification-\
@@ -40,7 +40,7 @@ fn connectors_are_services() {
     assert_eq!(says("input.0.orientation").as_str(), Some("ignore"));
     assert_eq!(says("input.0.mean"), vec![0.0].into());
 
-    let all = services(&group(&parsed(DETECTION))).unwrap();
+    let all = services(&group(&parsed(DETECTION))).services;
     assert_eq!(all[0].source.to_string(), "s3://gates-greengrass/ssd/model.tar.gz");
     let width = all[0].settings.iter().find(|(name, ..)| name == "input.0.width");
     assert_eq!(width.unwrap().1.as_integer(), Some(512));
@@ -50,7 +50,11 @@ fn connectors_are_services() {
 fn a_gpu_is_asked_for_in_vain() {
     let mut document = parsed(DETECTION);
     document["Connectors"][0]["Parameters"]["GPUAcceleration"] = "GPU".into();
-    let error = services(&group(&document)).unwrap_err().to_string();
+    let served = services(&group(&document));
+    assert!(served.services.is_empty());
+    let [unserved] = served.unserved.as_slice() else { panic!("{served:?}") };
+    assert!(unserved.address.name.starts_with("GG-ML-INF-object-detection-"), "{unserved:?}");
+    let error = unserved.error.to_string();
     assert!(error.contains("'detection' asks for a GPU"), "{error}");
     assert!(error.contains("Hint: write \"GPUAcceleration\": \"CPU\""), "{error}");
 }

@@ -345,6 +345,47 @@ function answered(event) {
   return item;
 }
 
+/** Shows anew what leaves the device, every few seconds while somebody looks. */
+async function leave() {
+  try {
+    const response = document.hidden ? null : await fetch('api/v1/egress');
+    if (response?.ok) left(await response.json());
+  } catch {
+    // The events' connection tells that the server is away.
+  }
+  setTimeout(leave, 3000);
+}
+
+function left({ bytes, lanes, broker, buckets }) {
+  const waits = buckets.find((bucket) => bucket.problem);
+  const problem = broker?.problem
+    ?? (waits ? `Samples for ${waits.bucket} wait: ${waits.problem}` : '');
+  at('leaving-problem').textContent = problem;
+  at('leaving-problem').hidden = !problem;
+  at('leaving-bytes').textContent = bytes < 1024 ? `${bytes} bytes`
+    : bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${Math.floor(bytes / (1 << 20))} MiB`;
+  if (broker) {
+    const count = broker.latency_counts.reduce((sum, one) => sum + one, 0);
+    at('broker').dataset.state = broker.connected ? 'on' : 'off';
+    at('leaving-sent').textContent = broker.delivered;
+    at('leaving-received').textContent = broker.received;
+    at('leaving-latency').textContent = count ? micros(Math.round(1e6 * broker.latency_sum_s / count)) : '–';
+  }
+  at('lanes').replaceChildren(...lanes.map((lane) => {
+    const dropped = lane.refused + lane.dropped_by_size + lane.dropped_by_age + lane.lost;
+    const cells = [lane.records, ago(lane.oldest_s), lane.delivered, dropped];
+    const name = make('th', { scope: 'row' }, lane.destination);
+    return make('tr', {}, name, ...cells.map((text) => make('td', {}, `${text}`)));
+  }));
+}
+
+function ago(seconds) {
+  if (seconds === null) return '–';
+  const [size, unit] = seconds < 120 ? [1, 's'] : seconds < 7200 ? [60, 'min']
+    : seconds < 172800 ? [3600, 'h'] : [86400, 'days'];
+  return `${Math.round(seconds / size)} ${unit}`;
+}
+
 /** Fills the services' numbers in, at most once a second. */
 function refresh() {
   refreshing ||= setTimeout(async () => {
@@ -378,6 +419,7 @@ function fill(services) {
 // ---- Wiring ----
 
 function wire() {
+  if (document.getElementById('leaving')) leave();
   service.addEventListener('change', () => {
     writeCommand();
     ask();

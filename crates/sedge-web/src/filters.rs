@@ -5,6 +5,7 @@
 use std::fmt::Display;
 
 use askama::{Result, Values};
+use sedge_api::{BrokerStatus, Leaving, LeavingLane};
 
 /// `image-classification` as `Image classification`.
 #[askama::filter_fn]
@@ -39,6 +40,59 @@ fn duration(micros: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// Bytes as `64 MiB`.
+#[askama::filter_fn]
+pub(crate) fn size(bytes: &u64, _: &dyn Values) -> Result<String> {
+    Ok(match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{:.1} KiB", *bytes as f64 / 1024.0),
+        _ => mebibytes(*bytes),
+    })
+}
+
+/// Seconds as `5 min`; a dash for none.
+#[askama::filter_fn]
+pub(crate) fn age(seconds: &Option<f64>, _: &dyn Values) -> Result<String> {
+    Ok(seconds.map_or_else(|| "–".to_owned(), ago))
+}
+
+/// What of a lane will never arrive.
+#[askama::filter_fn]
+pub(crate) fn dropped(lane: &LeavingLane, _: &dyn Values) -> Result<u64> {
+    let gone = [lane.refused, lane.dropped_by_size, lane.dropped_by_age, lane.lost];
+    Ok(gone.iter().sum())
+}
+
+/// The mean time until a broker acknowledged; a dash before the first.
+#[askama::filter_fn]
+pub(crate) fn mean(broker: &BrokerStatus, _: &dyn Values) -> Result<String> {
+    let count: u64 = broker.latency_counts.iter().sum();
+    Ok(match count {
+        0 => "–".to_owned(),
+        count => duration((broker.latency_sum_s * 1e6 / count as f64) as u64),
+    })
+}
+
+/// Why something waits; empty where all is well.
+#[askama::filter_fn]
+pub(crate) fn problem(leaving: &Leaving, _: &dyn Values) -> Result<String> {
+    let broker = leaving.broker.as_ref().and_then(|broker| broker.problem.clone());
+    let bucket = || {
+        let waits = leaving.buckets.iter().find(|bucket| bucket.problem.is_some())?;
+        Some(format!("Samples for {} wait: {}", waits.bucket, waits.problem.as_ref()?))
+    };
+    Ok(broker.or_else(bucket).unwrap_or_default())
+}
+
+fn ago(seconds: f64) -> String {
+    match seconds {
+        ..120.0 => format!("{seconds:.0} s"),
+        ..7200.0 => format!("{:.0} min", seconds / 60.0),
+        ..172_800.0 => format!("{:.0} h", seconds / 3600.0),
+        _ => format!("{:.0} days", seconds / 86_400.0),
+    }
+}
+
 /// A limit in bytes as `64 MiB`.
 pub(crate) fn mebibytes(bytes: u64) -> String {
     match bytes >> 20 {
@@ -56,5 +110,7 @@ mod tests {
         let written = [0, 999, 1_000, 12_345, 123_456, 1_234_567].map(duration);
         assert_eq!(written, ["0 µs", "999 µs", "1.00 ms", "12.3 ms", "123 ms", "1.23 s"]);
         assert_eq!(mebibytes(64 << 20), "64 MiB");
+        let written = [0.4, 119.0, 300.0, 7200.0, 200_000.0].map(ago);
+        assert_eq!(written, ["0 s", "119 s", "5 min", "2 h", "2 days"]);
     }
 }

@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sedge_api::{Options, ServiceStatus};
+use sedge_api::{Leaving, Options, Outward, ServiceStatus};
 use sedge_service::Services;
 
 mod assets;
@@ -36,6 +36,7 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 #[derive(Debug)]
 struct Page {
     services: Arc<Services>,
+    outward: Option<Arc<dyn Outward>>,
     version: String,
     max_body_bytes: u64,
 }
@@ -44,6 +45,7 @@ struct Page {
 pub fn routes(services: Arc<Services>, options: &Options) -> Router {
     let page = Page {
         services,
+        outward: options.outward.clone(),
         version: options.server_version.clone(),
         max_body_bytes: options.max_body_bytes,
     };
@@ -54,6 +56,7 @@ pub fn routes(services: Arc<Services>, options: &Options) -> Router {
 #[template(path = "page.html")]
 struct Html<'a> {
     services: &'a [ServiceStatus],
+    leaving: Option<&'a Leaving>,
     samples: &'a [Sample],
     /// The service that is asked unless another one is chosen: the first that takes pictures.
     first: Option<&'a str>,
@@ -71,9 +74,11 @@ async fn index(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
     if !text(header::ACCEPT).unwrap_or_default().contains("text/html") {
         return directory(&services, host).into_response();
     }
+    let leaving = page.outward.as_ref().and_then(|outward| outward.leaving());
     let pictures = services.iter().find(|service| service.takes_pictures);
     let html = Html {
         services: &services,
+        leaving: leaving.as_ref(),
         samples: &SAMPLES,
         first: pictures.or(services.first()).map(|service| service.name.as_str()),
         version: &page.version,
@@ -99,6 +104,7 @@ fn directory(services: &[ServiceStatus], host: &str) -> String {
         "Sedge. A page for browsers is at http://{host}/\n\n\
          GET  /api/v1/services                 every service and what it did\n\
          GET  /api/v1/events                   requests as they are answered\n\
+         GET  /api/v1/egress                   what waits to leave the device\n\
          GET  /v2                              Open Inference Protocol\n\
          GET  /ping                            200 when all services are ready\n"
     );

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod exchange;
+pub(crate) mod feedback;
 pub(crate) mod greengrass;
 pub(crate) mod infer;
 pub(crate) mod man;
@@ -15,6 +16,7 @@ pub(crate) mod runtime;
 pub(crate) mod sample;
 pub(crate) mod serve;
 pub(crate) mod service;
+pub(crate) mod spool;
 pub(crate) mod worker;
 
 use std::path::Path;

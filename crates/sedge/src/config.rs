@@ -5,6 +5,7 @@
 mod check;
 pub(crate) mod key;
 pub(crate) mod keys;
+mod outward;
 #[cfg(test)]
 mod pages;
 mod service;
@@ -16,7 +17,8 @@ use sedge_package::{Policy, TrustList};
 use serde::Deserialize;
 
 pub(crate) use check::{Problem, parse};
-pub(crate) use service::{Isolation, ServiceConfig, Start};
+pub(crate) use outward::{Chosen, Cloud, Feedback, Mqtt, Protocol, Publish, Spool};
+pub(crate) use service::{Isolation, Preset, ServiceConfig, Start};
 
 /// Largest configuration file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -47,6 +49,14 @@ pub(crate) struct Config {
     pub(crate) trust: Trust,
     /// Functions of a Greengrass V1 group.
     pub(crate) greengrass: Greengrass,
+    /// What waits until it has left.
+    pub(crate) spool: Spool,
+    /// The broker.
+    pub(crate) mqtt: Mqtt,
+    /// Who the device is in the cloud.
+    pub(crate) cloud: Cloud,
+    /// Samples for training.
+    pub(crate) feedback: Vec<Feedback>,
     /// The services.
     pub(crate) service: Vec<ServiceConfig>,
 }
@@ -124,6 +134,8 @@ pub(crate) enum Credentials {
     Profile,
     /// The endpoint that a container runtime or Greengrass names.
     Container,
+    /// The role of the device's certificate.
+    Device,
 }
 
 /// `[greengrass]`.
@@ -134,20 +146,32 @@ pub(crate) struct Greengrass {
     pub(crate) group: Vec<PathBuf>,
     /// Directory with the code of its functions, where the command line names none.
     pub(crate) lambda_dir: Option<PathBuf>,
+    /// Values for templates of the group, as `NAME=VALUE`.
+    pub(crate) parameters: Vec<String>,
     /// Port on 127.0.0.1 at which functions find their core.
     pub(crate) port: u16,
     /// Interpreter of the functions.
     pub(crate) python: Option<PathBuf>,
     /// Account in the ARN of the core's thing.
     pub(crate) account: Option<String>,
+    /// `config.json` of a V1 core.
+    pub(crate) core_config: Option<PathBuf>,
     /// Whether functions may run as root.
     pub(crate) allow_root: bool,
 }
 
 impl Default for Greengrass {
     fn default() -> Self {
-        let (group, lambda_dir) = (Vec::new(), None);
-        Self { group, lambda_dir, port: 8000, python: None, account: None, allow_root: false }
+        Self {
+            group: Vec::new(),
+            lambda_dir: None,
+            parameters: Vec::new(),
+            port: 8000,
+            python: None,
+            account: None,
+            core_config: None,
+            allow_root: false,
+        }
     }
 }
 
@@ -203,6 +227,8 @@ impl Config {
         self.download.ca_file = at(self.download.ca_file);
         self.greengrass.python = at(self.greengrass.python);
         self.greengrass.lambda_dir = at(self.greengrass.lambda_dir);
+        self.greengrass.core_config = at(self.greengrass.core_config);
+        self.mqtt.based(base);
         self.greengrass.group.iter_mut().for_each(|path| *path = base.join(&*path));
         self.s3.secret_access_key_file = at(self.s3.secret_access_key_file);
         for key in self.trust.keys.iter_mut().filter(|key| !TrustList::is_inline(key)) {

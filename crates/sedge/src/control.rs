@@ -38,7 +38,7 @@ async fn exchange(root: &Path, method: Method, path: &str, body: Option<&Value>)
     let stream = UnixStream::connect(&socket).await.map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::PermissionDenied => "be root, or in the group of the server",
-            _ => "start one with sedge serve --config FILE, or name its directory with --root",
+            _ => "start one with sedge serve --config FILE or --group FILE, or name its directory with --root",
         };
         anyhow!("no server answers at {}: {error}. Hint: {hint}", socket.display())
     })?;

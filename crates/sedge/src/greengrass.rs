@@ -27,7 +27,8 @@ pub(crate) struct Definitions {
     pub(crate) lambda_dir: Option<PathBuf>,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+/// A name and its value.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("there is no '='; write NAME=VALUE".to_owned()),
@@ -46,6 +47,20 @@ impl Definitions {
         }
         read_files(files, &Options { parameters, ..Options::default() })
     }
+
+    /// The flags that say the same once more, each after a blank.
+    fn flags(&self) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "=:./_-".contains(c);
+        let parameters = self.parameter.iter().map(|(name, value)| {
+            let text = format!("{name}={value}");
+            match text.chars().all(plain) {
+                true => format!(" --parameter {text}"),
+                // As a shell reads it.
+                false => format!(" --parameter '{}'", text.replace('\'', r"'\''")),
+            }
+        });
+        parameters.collect()
+    }
 }
 
 /// A group as the command line names it.
@@ -62,7 +77,7 @@ impl GroupFlags {
             return Ok(None);
         }
         let Reading { group, report } = self.definitions.read(&self.files);
-        refuse(&report, &self.files)?;
+        refuse(&report, &self.files, &self.definitions)?;
         for problem in report.of(Severity::Warning) {
             tracing::warn!("{problem}");
         }
@@ -73,6 +88,13 @@ impl GroupFlags {
     pub(crate) fn or(mut self, settings: &Greengrass) -> Self {
         if self.files.is_empty() {
             self.files.clone_from(&settings.group);
+        }
+        let given = &mut self.definitions.parameter;
+        // What stands there was checked when the configuration was read.
+        for (name, value) in settings.parameters.iter().filter_map(|text| parameter(text).ok()) {
+            if !given.iter().any(|(known, _)| *known == name) {
+                given.push((name, value));
+            }
         }
         self
     }
@@ -87,7 +109,7 @@ impl GroupFlags {
 }
 
 /// Fails when a group has errors, with the first of them.
-pub(crate) fn refuse(report: &Report, files: &[PathBuf]) -> Result<()> {
+pub(crate) fn refuse(report: &Report, files: &[PathBuf], definitions: &Definitions) -> Result<()> {
     let errors: Vec<_> = report.of(Severity::Error).collect();
     match errors.as_slice() {
         [] => Ok(()),
@@ -95,18 +117,19 @@ pub(crate) fn refuse(report: &Report, files: &[PathBuf]) -> Result<()> {
         [first, rest @ ..] => {
             let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             bail!(
-                "the group has {} errors, the first: {first} Hint: `sedge greengrass check {}` \
+                "the group has {} errors, the first: {first} Hint: `sedge greengrass check {}{}` \
                  tells them all",
                 rest.len() + 1 + report.left_out,
-                names.join(" ")
+                names.join(" "),
+                definitions.flags()
             )
         }
     }
 }
 
 /// The services of a group's connectors, as sections of a configuration.
-pub(crate) fn sections(group: &Group) -> Result<Vec<ServiceConfig>> {
-    let services = models::services(group)?.into_iter();
+pub(crate) fn sections(group: &Group) -> Vec<ServiceConfig> {
+    let services = models::services(group).services.into_iter();
     let section = |service: models::ConnectorService| ServiceConfig {
         name: Some(service.name),
         model: service.source.to_string().into(),
@@ -115,5 +138,5 @@ pub(crate) fn sections(group: &Group) -> Result<Vec<ServiceConfig>> {
         customs: service.settings,
         ..ServiceConfig::default()
     };
-    Ok(services.map(section).collect())
+    services.map(section).collect()
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use sedge_api::{Action, ManageError, Managed, Manager};
-use sedge_deploy::{InstallRequest, Keys, Remote, Source, Store};
+use sedge_deploy::{InstallRequest, Remote, Source, Store};
 use sedge_engine::{Engine, Registry};
 use sedge_greengrass::group::Group;
 use sedge_host::{Host, HostError, HostOptions, Isolation, ServiceSpec, Watch};
@@ -16,7 +16,9 @@ use sedge_service::{Limits, LoadOptions, Services};
 use sedge_vision::DecodeLimits;
 use serde_json::{Value, json};
 
-use crate::config::{self, Config, Credentials, ServiceConfig};
+use crate::cloud;
+use crate::config::{self, Config, ServiceConfig};
+use crate::egress::Egress;
 use crate::greengrass::{self, GroupFlags, Running};
 use crate::overrides::Override;
 use crate::root;
@@ -43,13 +45,16 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// The configuration, with the services of the group's connectors, and the group.
+    /// The configuration, with the name of the group's core and the services of its connectors,
+    /// and the group.
     pub(crate) fn read(&self) -> Result<(Config, Option<Group>)> {
         let config = self.config.as_deref().map(Config::read).transpose()?;
         let mut config = config.unwrap_or_default();
         let group = self.group.clone().or(&config.greengrass).read()?;
         if let Some(group) = &group {
-            config.service.extend(greengrass::sections(group)?);
+            config.service.extend(greengrass::sections(group));
+            let thing = &mut config.cloud.thing;
+            *thing = thing.take().or_else(|| group.core_thing.clone());
         }
         Ok((config, group))
     }
@@ -63,7 +68,7 @@ impl Sources {
 
 /// The services of a configuration.
 pub(crate) fn specs(config: &Config, flags: &Flags) -> Result<Vec<ServiceSpec>> {
-    let remote = remote(config)?;
+    let remote = cloud::remote(config)?;
     config.service.iter().map(|section| spec(config, section, flags, &remote)).collect()
 }
 
@@ -129,40 +134,6 @@ fn source(section: &ServiceConfig) -> Result<Source> {
         tracing::warn!("{note}");
     }
     Ok(text.parse()?)
-}
-
-pub(crate) fn remote(config: &Config) -> Result<Remote> {
-    let (s3, download) = (&config.s3, &config.download);
-    let credentials = match s3.credentials {
-        Credentials::Auto => sedge_deploy::Credentials::Auto,
-        Credentials::Anonymous => sedge_deploy::Credentials::Anonymous,
-        Credentials::Profile => sedge_deploy::Credentials::Profile(s3.profile.clone()),
-        Credentials::Container => sedge_deploy::Credentials::Container,
-        Credentials::Static => {
-            let (Some(id), Some(file)) = (&s3.access_key_id, &s3.secret_access_key_file) else {
-                bail!("s3.credentials = \"static\" needs access_key_id and secret_access_key_file");
-            };
-            let secret = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            sedge_deploy::Credentials::Static(Keys {
-                access_key_id: id.clone(),
-                secret_access_key: secret.trim().to_owned(),
-                session_token: None,
-            })
-        }
-    };
-    let defaults = Remote::default();
-    Ok(Remote {
-        s3_endpoint: s3.endpoint.clone(),
-        region: s3.region.clone(),
-        path_style: s3.path_style,
-        credentials,
-        proxy: download.proxy.clone(),
-        ca_file: download.ca_file.clone(),
-        max_bytes_per_s: download.max_kib_per_s.map(|kib| kib << 10),
-        progress_timeout: Duration::from_secs(download.timeout_s),
-        ..defaults
-    })
 }
 
 /// How models are proved and processes started, as a configuration says. `root` is the directory
@@ -232,6 +203,7 @@ pub(crate) struct Control {
     pub(crate) sources: Sources,
     pub(crate) flags: Flags,
     pub(crate) running: Arc<Running>,
+    pub(crate) egress: Arc<Egress>,
 }
 
 impl Control {
@@ -240,13 +212,15 @@ impl Control {
     pub(crate) async fn reload(&self) -> Result<Value> {
         let (config, group) = self.sources.read()?;
         let specs = specs(&config, &self.flags)?;
-        self.running.deploy(group, &config).await?;
+        let ways = self.egress.apply(&config, group.as_ref()).await?;
+        let functions = self.running.deploy(group, &config, ways).await?;
         let changes = self.host.apply(specs).await?;
+        self.egress.watch(&config)?;
         let changes: Vec<_> = changes
             .into_iter()
             .map(|(service, change)| json!({ "service": service, "change": change }))
             .collect();
-        Ok(json!({ "services": changes }))
+        Ok(json!({ "services": changes, "functions": functions }))
     }
 
     async fn plan(&self, path: PathBuf) -> Result<Value> {

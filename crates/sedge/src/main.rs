@@ -7,12 +7,14 @@
 mod apart;
 mod bench;
 mod choices;
+mod cloud;
 mod colour;
 mod commands;
 mod config;
 mod control;
 mod doctor;
 mod drawings;
+mod egress;
 mod greengrass;
 mod hosting;
 mod logging;
@@ -62,6 +64,9 @@ enum Command {
     Infer(commands::infer::Infer),
     Serve(commands::serve::Serve),
     Service(commands::service::Service),
+    Spool(commands::spool::Spool),
+    #[command(subcommand)]
+    Feedback(commands::feedback::Feedback),
     Plan(commands::plan::Plan),
     #[command(subcommand)]
     Model(commands::model::Model),
@@ -90,6 +95,8 @@ fn main() -> ExitCode {
         Command::Infer(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Service(command) => command.run(),
+        Command::Spool(command) => command.run(),
+        Command::Feedback(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Package(command) => command.run(),

@@ -36,6 +36,11 @@ pub(crate) fn runtimes(root: &Path) -> PathBuf {
     root.join("runtime")
 }
 
+/// Where waits what is to leave the device.
+pub(crate) fn spool(root: &Path) -> PathBuf {
+    root.join("spool")
+}
+
 /// The socket at which a running server is told what to do.
 pub(crate) fn control_socket(root: &Path) -> PathBuf {
     root.join("run/control.sock")

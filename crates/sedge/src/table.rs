@@ -39,6 +39,15 @@ pub(crate) fn lines(rows: &[Vec<String>], aligns: &[Align], indent: &str) -> Str
     text
 }
 
+/// Rows under a head, the first `left` columns of them texts.
+pub(crate) fn under(head: &[&str], rows: impl Iterator<Item = Vec<String>>, left: usize) -> String {
+    let head = head.iter().map(|&cell| cell.to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let align = |column| if column < left { Align::Left } else { Align::Right };
+    let aligns: Vec<Align> = (0..rows[0].len()).map(align).collect();
+    lines(&rows, &aligns, "")
+}
+
 /// A text from outside, such as a label or a file's name, with what would steer a terminal or turn
 /// the reading order (Unicode's bidirectional controls) spelled out as `\u{1b}`.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {

@@ -11,12 +11,13 @@ use toml::Table;
 /// Crates that bring an async runtime or sockets.
 const ASYNC: [&str; 5] = ["axum", "hyper", "reqwest", "tokio", "tonic"];
 /// The only crates that may use them.
-const MAY_BE_ASYNC: [&str; 7] = [
+const MAY_BE_ASYNC: [&str; 8] = [
     "sedge",
     "sedge-web",
     "sedge-greengrass",
     "sedge-api",
     "sedge-host",
+    "sedge-cloud",
     "sedge-worker",
     "sedge-service",
 ];

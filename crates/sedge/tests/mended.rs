@@ -262,3 +262,60 @@ fn models_with_two_inputs_are_not_asked_about_pictures() {
     let said = text(&output.stderr);
     assert!(said.contains("it has 2 inputs") && !said.contains("--color"), "{said}");
 }
+
+#[test]
+fn a_manifest_is_not_written_into_a_directory_that_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("model.zip");
+    zip(&archive, &[("m.tflite", &root().join(MODEL).join("vww_96_float.tflite"))]);
+    let archive = archive.to_str().unwrap();
+    says(&["model", "init", archive], 1, &["is an archive", "Hint: unpack it", "--output"]);
+    says(&["infer", archive, CAT], 1, &["unpack", "model init DIRECTORY"]);
+    let other = directory.path().join("model.toml");
+    says(&["model", "init", archive, "--output", other.to_str().unwrap()], 0, &["wrote"]);
+    assert!(other.is_file());
+}
+
+#[test]
+fn a_group_in_the_configuration_is_checked_and_planned() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = root().join("testdata/greengrass");
+    let config = directory.path().join("sedge.toml");
+    let write = |group: &str, parameters: &str| {
+        let group = data.join(group);
+        let text = format!(
+            "[s3]\nendpoint = \"http://127.0.0.1:9\"\ncredentials = \"anonymous\"\n\
+             [greengrass]\ngroup = [{group:?}]\nparameters = {parameters}\n"
+        );
+        fs::write(&config, text).unwrap();
+    };
+    let file = config.to_str().unwrap();
+    let place = directory.path().join("root");
+    let place = place.to_str().unwrap();
+    write("detection.json", "[]");
+    says(&["config", "check", file], 0, &["gates", "right: 1 service"]);
+    says(&["plan", "--config", file, "--root", place], 1, &["gates", "not to be had"]);
+    write("template.json", "[\"AWS::Region=eu-west-1\"]");
+    says(&["config", "check", file], 1, &["error", "AWS::AccountId has no value"]);
+    let given = "[\"AWS::Region=eu-west-1\", \"AWS::AccountId=123456789012\", \"Bucket=samples\", \
+                 \"TrainingJob.SageMakerJobArn=arn:aws:sagemaker:eu-west-1:123456789012:training-job/a1\"]";
+    write("template.json", given);
+    says(&["config", "check", file], 0, &["right: 1 service"]);
+    write("template.json", "[\"AWS::Region\"]");
+    says(&["config", "check", file], 1, &["greengrass.parameters", "NAME=VALUE"]);
+}
+
+/// A store's files are nobody's to write, and its directories no place for a manifest.
+#[test]
+fn hints_name_no_place_that_is_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("m.tflite");
+    fs::copy(root().join(MODEL).join("vww_96_float.tflite"), &model).unwrap();
+    let model = model.to_str().unwrap();
+    says(&["infer", model, CAT], 1, &[&format!("`sedge model init {model}`")]);
+    fs::set_permissions(model, fs::Permissions::from_mode(0o444)).unwrap();
+    let output = sedge(&["infer", model, CAT]);
+    let (said, hint) = (text(&output.stderr), "[service.input] and [service.decoder]; or copy");
+    assert!(said.contains(hint) && !said.contains(&format!("init {model}")), "{said}");
+}

@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 const FROM_SOURCE: &str = "cargo run --release --quiet -- ";
 
 /// A page whose commands are run, and how many it has at least.
-const PAGES: [(&str, usize); 10] = [
+const PAGES: [(&str, usize); 11] = [
     ("README.md", 5),
+    ("docs/feedback.md", 3),
     ("docs/formats/chainer.md", 2),
     ("docs/formats/mxnet.md", 2),
     ("docs/formats/neo.md", 1),

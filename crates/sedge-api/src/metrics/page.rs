@@ -43,19 +43,33 @@ impl Page {
         measured: &sedge_service::Histogram,
     ) {
         let (counts, sum_us) = measured.read();
+        let bounds: Vec<f64> =
+            BUCKET_BOUNDS_US.iter().map(|&bound| bound as f64 / MICROS).collect();
+        self.counted(metric, labels, &bounds, &counts, sum_us as f64 / MICROS);
+    }
+
+    /// The same of counts by upper bound, in seconds; the last count is of what is above all.
+    pub(super) fn counted(
+        &mut self,
+        metric: &Metric,
+        labels: &[&str],
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) {
         let mut cumulative = 0;
-        let mut buckets = Vec::with_capacity(BUCKET_BOUNDS_US.len());
-        for (&bound, count) in BUCKET_BOUNDS_US.iter().zip(&counts) {
+        let mut buckets = Vec::with_capacity(bounds.len());
+        for (&bound, count) in bounds.iter().zip(counts) {
             cumulative += count;
             let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound as f64 / MICROS);
+            bucket.set_upper_bound(bound);
             bucket.set_cumulative_count(cumulative);
             buckets.push(bucket);
         }
         let mut histogram = Histogram::default();
         histogram.set_bucket(buckets);
         histogram.set_sample_count(counts.iter().sum());
-        histogram.set_sample_sum(sum_us as f64 / MICROS);
+        histogram.set_sample_sum(sum);
         let mut sample = labelled(metric, labels);
         sample.set_histogram(histogram);
         self.push(metric, sample);

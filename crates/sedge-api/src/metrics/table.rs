@@ -70,6 +70,38 @@ metrics! {
         "Bytes of request bodies, as clients announced them.";
     HTTP_SENT: Counter "sedge_http_sent_bytes_total" []
         "Bytes of response bodies whose length was known beforehand.";
+    SPOOL_RECORDS: Gauge "sedge_spool_records" ["destination", "priority"]
+        "What waits to leave the device, or is on its way.";
+    SPOOL_BYTES: Gauge "sedge_spool_bytes" ["destination", "priority"]
+        "Bytes of it.";
+    SPOOL_LIMIT: Gauge "sedge_spool_limit_bytes" []
+        "Bytes that may wait, all together.";
+    SPOOL_OLDEST: Gauge "sedge_spool_oldest_seconds" ["destination", "priority"]
+        "How long the oldest waits; 0 where nothing does.";
+    SPOOL_APPENDED: Counter "sedge_spool_appended_total" ["destination", "priority"]
+        "What was taken to be sent, since there is the spool.";
+    SPOOL_DELIVERED: Counter "sedge_spool_delivered_total" ["destination", "priority"]
+        "What arrived.";
+    SPOOL_DROPPED: Counter "sedge_spool_dropped_total" ["destination", "priority", "reason"]
+        "What never will: dropped for `size` or `age`, `refused` by whoever should take it, `discarded` by a decision, lost by `damage`.";
+    MQTT_CONNECTED: Gauge "sedge_mqtt_connected" ["broker"]
+        "1 while messages go to the broker.";
+    MQTT_CONNECTIONS: Counter "sedge_mqtt_connections_total" ["broker"]
+        "Connections that the broker accepted.";
+    MQTT_MESSAGES: Counter "sedge_mqtt_messages_total" ["broker", "outcome"]
+        "Messages that the broker has (`delivered`), does not take (`refused`), got more than once (`repeated`), or sent (`received`).";
+    MQTT_PUBLISH: Histogram "sedge_mqtt_publish_seconds" ["broker"]
+        "From a message to its acknowledgement.";
+    UPLOADS: Counter "sedge_uploads_total" ["bucket"]
+        "Objects that were put into the bucket.";
+    UPLOAD_SECONDS: Counter "sedge_upload_seconds_total" ["bucket"]
+        "What that took.";
+    UPLOAD_WAITS: Gauge "sedge_upload_waits" ["bucket"]
+        "1 while samples wait because something is wrong.";
+    SAMPLES: Counter "sedge_samples_total" ["configuration", "outcome"]
+        "What became of samples: `not_taken` by the strategy, `over_budget`, `dry`, `queued`, `uploaded`, `repeated` (there already), `refused`.";
+    SAMPLES_MISSED: Counter "sedge_answers_missed_total" []
+        "Answers that were neither sampled nor published because too many waited.";
     BODY_BYTES: Gauge "sedge_http_body_bytes" []
         "Bytes of request bodies held in memory now.";
     MEMORY_PSS: Gauge "sedge_memory_pss_bytes" []

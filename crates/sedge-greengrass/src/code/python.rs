@@ -33,14 +33,17 @@ pub(super) fn handler(stated: Option<&str>, directory: &Path) -> Result<Handler,
     let source = path.with_added_extension("py");
     let text = if source.is_file() { read(&source) } else { read(&path.join("__init__.py")) };
     let Some(text) = text else {
-        // Compiled modules say nothing without being run.
-        let compiled = ["pyc", "so"].iter().any(|end| path.with_added_extension(end).is_file());
-        if compiled || path.is_dir() {
+        // Compiled modules say nothing without being run. A directory without an `__init__` can be
+        // imported, and has no functions.
+        if is_compiled(&path) || is_compiled(&path.join("__init__")) {
             return Ok(Handler { handler: handler.to_owned(), note: None });
         }
-        let hint = match candidates(directory).as_slice() {
-            [] => format!("copy {module}.py with the rest of the code"),
-            known => format!("the code has {}", known.join(", ")),
+        let hint = match (candidates(directory).as_slice(), deeper(directory, module)) {
+            (_, Some(folder)) => format!(
+                "it is in the folder {folder}: pack what is in that folder, not the folder itself"
+            ),
+            ([], None) => format!("copy {module}.py with the rest of the code"),
+            (known, None) => format!("the code has {}", known.join(", ")),
         };
         return Err((format!("there is no module '{module}' for its handler"), hint));
     };
@@ -52,6 +55,28 @@ pub(super) fn handler(stated: Option<&str>, directory: &Path) -> Result<Handler,
         return Err((format!("the module '{module}' has no function '{function}'"), hint));
     }
     Ok(Handler { handler: handler.to_owned(), note: None })
+}
+
+/// Whether there is a compiled module of that name: `name.pyc`, `name.so`, or with the interpreter
+/// that it was made for in its name, as `name.cpython-37m-x86_64-linux-gnu.so`.
+fn is_compiled(path: &Path) -> bool {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    let start = format!("{}.", name.to_string_lossy());
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.take(MOST_FILES).any(|entry| {
+        let file = entry.file_name();
+        let file = file.to_string_lossy();
+        file.starts_with(&start) && (file.ends_with(".so") || *file == format!("{start}pyc"))
+    })
+}
+
+/// The folder in which a module lies that should lie beside it.
+fn deeper(directory: &Path, module: &str) -> Option<String> {
+    let file = format!("{}.py", module.replace('.', "/"));
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let folder = entries.take(MOST_FILES).map(|entry| entry.path());
+    let folder = folder.filter(|path| path.is_dir()).find(|path| path.join(&file).is_file())?;
+    Some(folder.file_name()?.to_string_lossy().into_owned())
 }
 
 fn split(handler: &str) -> Option<(&str, &str)> {
@@ -149,13 +174,27 @@ mod tests {
     }
 
     #[test]
+    fn a_module_one_folder_deeper_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        for folder in ["sorter", "release-1"] {
+            let inner = directory.path().join(folder);
+            std::fs::create_dir(&inner).unwrap();
+            std::fs::write(inner.join("sorter.py"), "def handler(event, context): pass").unwrap();
+            let (rule, hint) = handler(Some("sorter.handler"), directory.path()).unwrap_err();
+            assert!(rule.contains("no module 'sorter'"), "{rule}");
+            assert!(hint.contains(&format!("in the folder {folder}")), "{hint}");
+            std::fs::remove_dir_all(&inner).unwrap();
+        }
+    }
+
+    #[test]
     fn modules_are_files_packages_and_compiled() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(at("pack/inner")).unwrap();
         std::fs::write(at("pack/inner/__init__.py"), "from .x import handler").unwrap();
         std::fs::write(at("pack/mod.py"), "handler = lambda e, c: 1").unwrap();
-        std::fs::write(at("fast.so"), "").unwrap();
+        std::fs::write(at("fast.cpython-37m-x86_64-linux-gnu.so"), "").unwrap();
         std::fs::write(at("star.py"), "from x import *").unwrap();
         for name in [
             "pack.inner.handler",

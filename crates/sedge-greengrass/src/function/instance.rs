@@ -77,14 +77,7 @@ impl Instance {
     pub(super) async fn start(launch: &Launch, shared: &Shared) -> Result<Self, String> {
         let worker = id::uuid();
         let failed = |why: String| {
-            let about = [
-                ("workerId", json!(worker)),
-                ("funcArn", json!(launch.arn.to_string())),
-                ("error", json!(why)),
-            ];
-            // The words of V1's deployments.
-            let message = format!("worker with {worker} failed to initialize");
-            shared.logs.write_runtime(Level::Error, &message, &about);
+            let message = shared.logs.write_not_started(&worker, &launch.arn, &why);
             format!("{message}: {why}")
         };
         let seat = shared.seats.take(&launch.arn);
@@ -140,8 +133,13 @@ impl Instance {
         self.ended.borrow().is_none()
     }
 
-    /// Has it answer a call within `limit`, or ends it.
-    pub(super) async fn ask(&self, call: Call, limit: Duration) -> Result<Bytes, Failure> {
+    /// Has it answer a call within what is `left` of its `limit`, or ends it.
+    pub(super) async fn ask(
+        &self,
+        call: Call,
+        limit: Duration,
+        left: Duration,
+    ) -> Result<Bytes, Failure> {
         let answered = self.seat.desk.give(Arc::new(call));
         let end = tokio::select! {
             biased;
@@ -150,7 +148,7 @@ impl Instance {
                 Err(_) => self.ended().await,
             },
             end = self.ended() => end,
-            () = sleep(limit) => {
+            () = sleep(left) => {
                 let _ = self.orders.try_send(End::Timeout(limit));
                 self.ended().await
             }
@@ -237,23 +235,22 @@ impl Keeper {
 
     /// The lines of V1 (specification, section 9.1).
     fn log(&self, end: &End, state: &str) {
-        let who = [("workerId", json!(self.worker)), ("funcArn", json!(self.arn))];
+        let (logs, worker, arn) = (&self.shared.logs, &self.worker, &self.arn);
         let write = |level, message: &str, more: &[(&str, serde_json::Value)]| {
-            self.shared.logs.write_runtime(level, message, &[&who, more].concat());
+            let who = [("workerId", json!(worker)), ("funcArn", json!(arn))];
+            logs.write_runtime(level, message, &[&who, more].concat());
         };
         match end {
             End::Stopped => return write(Level::Info, "Worker is stopped.", &[]),
-            End::Memory { limit_kb, used_kb } => write(
-                Level::Warn,
-                "Worker consumed all allocated memory! Memory Usage (KB).",
-                &[("memSize", json!(limit_kb)), ("memUsed", json!(used_kb))],
-            ),
+            End::Memory { limit_kb, used_kb } => {
+                logs.write_memory(worker, arn, *limit_kb, *used_kb);
+            }
             End::Timeout(limit) => {
                 write(Level::Warn, "Worker timed out.", &[("timeout", json!(limit.as_secs_f64()))]);
             }
             End::Itself { .. } => {}
         }
-        write(Level::Error, "Worker is ungracefully killed.", &[("state", json!(state))]);
+        logs.write_killed(worker, arn, state);
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Gid, Uid};
 
 use super::account::group_number;
+use super::mount_points::MountPoints;
 use super::process::{Identity, Mount};
 use super::python;
 use crate::FunctionArn;
@@ -74,7 +75,9 @@ pub enum LaunchError {
         "its handler is not known. Hint: add \"Handler\": \"module.function\" to its definition"
     )]
     NoHandler,
-    #[error("it is to run as root. Hint: another RunAs, or allow functions to run as root")]
+    #[error(
+        "it is to run as root. Hint: another RunAs, or allow_root = true below [greengrass] of the configuration"
+    )]
     Root,
     #[error("it is to run as user {0} and group {1}, which takes a core that runs as root")]
     Account(u32, u32),
@@ -214,13 +217,16 @@ struct Places {
     prefix: PathBuf,
     mounts: Vec<Mount>,
     groups: Vec<u32>,
+    points: MountPoints,
 }
 
 impl Places {
     fn of(function: &Function, around: &Surroundings) -> Result<Self, LaunchError> {
         let is_mounted = function.container && may_mount();
         let prefix = around.directory.join("resources").join(&function.arn.name);
-        let mut places = Self { prefix: prefix.clone(), mounts: Vec::new(), groups: Vec::new() };
+        let points = MountPoints::new(&around.directory);
+        let (mounts, groups) = Default::default();
+        let mut places = Self { prefix: prefix.clone(), mounts, groups, points };
         if is_mounted {
             places.prefix = "/".into();
         } else {
@@ -275,12 +281,7 @@ impl Places {
         let is_directory = fs::metadata(source)?.is_dir();
         // Names another one after an update, which the next process sees.
         let source = std::path::absolute(source)?;
-        if !destination.exists() && is_directory {
-            fs::create_dir_all(destination)?;
-        } else if !destination.exists() {
-            destination.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(destination, "")?;
-        }
+        self.points.make(destination, is_directory)?;
         let text =
             |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
         let (source, destination) = (text(&source)?, text(destination)?);
@@ -302,7 +303,7 @@ fn link(model: &Path, prefix: &Path, destination: &Path) -> io::Result<()> {
 }
 
 /// Whether this process may mount: `CAP_SYS_ADMIN`, 21 (capabilities(7)).
-fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());

@@ -136,7 +136,8 @@ impl Inner {
             Some(process) => process,
             None => self.begin(limit).await?,
         };
-        let result = process.instance.ask(call, limit.saturating_sub(begun.elapsed())).await;
+        let left = limit.saturating_sub(begun.elapsed());
+        let result = process.instance.ask(call, limit, left).await;
         if process.instance.is_alive() {
             process.since = Instant::now();
             self.fleet.put_back(process);

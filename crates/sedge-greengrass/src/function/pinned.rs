@@ -14,6 +14,9 @@ use crate::{Answer, Call, Callee, Failure, Kind};
 /// Calls that wait for one function (`maxWorkItemCount` of V1).
 pub(super) const MOST_WAITING: usize = 1024;
 
+/// Time after which a process that ends did not end at once.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// A function that runs all the time, and answers one call after the other in their order.
 pub(crate) struct Pinned {
     name: String,
@@ -75,6 +78,7 @@ async fn keep(
 ) {
     let mut stop = shared.stop.clone();
     let mut back_off = BackOff::new(u32::MAX);
+    let mut trouble = Trouble::default();
     loop {
         let born = Instant::now();
         let pause = match Instance::start(&launch, &shared).await {
@@ -87,6 +91,8 @@ async fn keep(
                     break;
                 }
                 board.ended(&end.to_string());
+                let worked = answers > 0 || born.elapsed() >= SETTLED;
+                trouble.tell(worked, &end.to_string(), &launch, &shared);
                 match end {
                     // The call was too slow, and the function may be all right.
                     End::Timeout(_) => Some(Duration::ZERO),
@@ -95,6 +101,7 @@ async fn keep(
             }
             Err(error) => {
                 board.ended(&error);
+                trouble.tell(false, &error, &launch, &shared);
                 // Whoever waits would do so for ever where a function cannot be started.
                 while let Ok(waiting) = queue.try_recv() {
                     board.answered(false);
@@ -111,6 +118,29 @@ async fn keep(
         board.set(State::Starting);
     }
     board.set(State::Stopped);
+}
+
+/// Whether it was told that a function does not stay: once, and not for each of its ends, until it
+/// has worked in between.
+#[derive(Default)]
+struct Trouble {
+    told: bool,
+}
+
+impl Trouble {
+    /// Whether another end is news, where the process before it has `worked`.
+    fn is_news(&mut self, worked: bool) -> bool {
+        !std::mem::replace(&mut self.told, true) || worked
+    }
+
+    fn tell(&mut self, worked: bool, why: &str, launch: &Launch, shared: &Shared) {
+        if self.is_news(worked) {
+            let (function, log) = (launch.arn.to_string(), shared.logs.path(&launch.arn));
+            let log = log.display();
+            let what = "a long-lived function does not stay, and is started again";
+            tracing::warn!(function, %log, "{what}: {why}");
+        }
+    }
 }
 
 /// Gives one process its work until it ends; why it did, and how much it has answered.
@@ -131,9 +161,21 @@ async fn serve(
         if call.kind == Kind::Request && answer.is_closed() {
             continue;
         }
-        let result = instance.ask(call, timeout).await;
+        let result = instance.ask(call, timeout, timeout).await;
         answers += 1;
         board.answered(!matches!(result, Err(Failure::Unhandled(_))));
         let _ = answer.send(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trouble;
+
+    #[test]
+    fn a_loop_of_ends_is_told_once() {
+        let mut trouble = Trouble::default();
+        let news = [false, false, false, true, false].map(|worked| trouble.is_news(worked));
+        assert_eq!(news, [true, false, false, true, false]);
     }
 }

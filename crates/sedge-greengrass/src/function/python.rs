@@ -87,10 +87,12 @@ pub(super) fn interpreter(
     said: Option<&Path>,
     runtime: Option<&str>,
 ) -> Result<PathBuf, LaunchError> {
-    let runtime = runtime.unwrap_or("python3");
-    if !runtime.starts_with("python3") {
-        return Err(LaunchError::Runtime(runtime.to_owned()));
-    }
+    let runtime = match runtime.unwrap_or("python3") {
+        // Much of what says Python 2 was written for both, and there is no other way to run it.
+        runtime if runtime.starts_with("python2") => "python3",
+        runtime if runtime.starts_with("python") => runtime,
+        other => return Err(LaunchError::Runtime(other.to_owned())),
+    };
     if let Some(said) = said {
         return Ok(said.to_owned());
     }
@@ -132,11 +134,13 @@ mod tests {
 
     #[test]
     fn other_runtimes_are_refused() {
-        for runtime in ["nodejs12.x", "java8", "python2.7", "executable", "provided"] {
+        for runtime in ["nodejs12.x", "java8", "executable", "provided"] {
             let error = interpreter(None, Some(runtime)).unwrap_err();
             assert!(error.to_string().contains(runtime), "{error}");
         }
         let said = Path::new("/opt/python");
-        assert_eq!(interpreter(Some(said), Some("python3.7")).unwrap(), said);
+        for runtime in ["python3.7", "python2.7"] {
+            assert_eq!(interpreter(Some(said), Some(runtime)).unwrap(), said);
+        }
     }
 }

@@ -1,5 +1,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
+use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 
 /// How a function does.
@@ -22,6 +24,8 @@ pub struct FunctionStatus {
     pub ended: u64,
     /// Why the last one did, or could not be started.
     pub last_error: Option<String>,
+    /// When that was, in UTC as RFC 3339 writes it.
+    pub last_error_at: Option<String>,
 }
 
 /// What a function does at present.
@@ -36,7 +40,7 @@ pub enum State {
     Ready,
     /// It ended or could not be started, and is tried again after a pause.
     Restarting,
-    /// It cannot be started without a resource that is not here.
+    /// It cannot be started: a resource is not here, or it asks for what this core does not give.
     Missing,
     /// It was stopped with the core.
     Stopped,
@@ -79,6 +83,7 @@ impl Board {
         let mut status = self.status();
         status.ended += 1;
         status.last_error = Some(error.to_owned());
+        status.last_error_at = Some(format_rfc3339_seconds(SystemTime::now()).to_string());
     }
 
     pub(crate) fn answered(&self, well: bool) {

@@ -236,7 +236,15 @@ fn gpu(node: &Node<'_>, platform: &str) -> Option<bool> {
         }
         return Some(false);
     }
-    node.required(key, "\"CPU\"")?.choice(&[("CPU", false), ("GPU", true)])
+    let node = node.required(key, "\"CPU\"")?;
+    let gpu = node.choice(&[("CPU", false), ("GPU", true)]);
+    if gpu == Some(true) {
+        node.warn(
+            "Sedge computes on the processor, and this connector is not started",
+            "write \"CPU\"; the others of the group run",
+        );
+    }
+    gpu
 }
 
 /// The feedback configuration, `None` within where there is none.

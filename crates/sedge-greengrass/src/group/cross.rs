@@ -4,13 +4,13 @@ use super::node::Node;
 use super::read::Named;
 use super::{
     Connector, Function, Group, Inference, ModelSource, Parameters, Permission, Resource,
-    ResourceData, feedback, resource,
+    ResourceData, resource,
 };
 
 /// Checks connectors against resources and the feedback connector.
 pub(super) fn connectors(connectors: &[(Node<'_>, Connector)], group: &Group, named: &Named) {
     let feedback = group.connectors.iter().find_map(|connector| match &connector.parameters {
-        Parameters::Feedback(parameters) => Some(feedback::ids(parameters)),
+        Parameters::Feedback(feedback) => Some(feedback.ids.as_ref()),
         _ => None,
     });
     for (node, connector) in connectors {

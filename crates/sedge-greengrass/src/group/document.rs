@@ -1,7 +1,7 @@
 //! The shapes that definitions come in, told by their keys: what the AWS CLI takes and prints,
 //! CloudFormation templates, `group.json` of a core, and one object with everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -65,6 +65,9 @@ pub(super) struct Collected {
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) core_thing: Option<String>,
+    pub(super) core_thing_arn: Option<String>,
+    /// Parameters and resources of templates, for which values may be given.
+    pub(super) names: BTreeSet<String>,
 }
 
 impl Collected {
@@ -173,7 +176,10 @@ impl Collected {
         let arn = node.get("ThingArn").or_else(|| node.get("thingArn"));
         let Some(arn) = arn else { return };
         match arn.value.as_str().and_then(thing_name) {
-            Some(name) => self.core_thing = Some(name.to_owned()),
+            Some(name) => {
+                self.core_thing = Some(name.to_owned());
+                self.core_thing_arn = arn.value.as_str().map(str::to_owned);
+            }
             None => arn.warn(
                 "it is no ARN of a thing",
                 "write arn:aws:iot:REGION:ACCOUNT:thing/NAME; the core goes without a name",

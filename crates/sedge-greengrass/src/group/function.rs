@@ -147,7 +147,8 @@ fn execution(node: &Node<'_>) -> Execution {
         if uid == Some(0) {
             node.below("Uid").warn(
                 "Greengrass runs functions as root only with runtime.allowFunctionsToRunAsRoot",
-                "name a user of its own; Sedge has to run as root for this",
+                "name a user of its own; or set allow_root = true below [greengrass] of the \
+                 configuration, and run Sedge as root: else this function alone is not started",
             );
         }
         Some((uid?, gid?))
@@ -264,9 +265,24 @@ fn code(
             "it was written for Python 2, and is run with Python 3",
             "try it: `python3 -m compileall` finds what does not parse",
         ),
+        None if handler.as_deref().is_some_and(|handler| !names_function(handler)) => {
+            if let Some(executable) = executable {
+                executable.error(
+                    "it names an executable, and Sedge runs functions in Python",
+                    "write it in Python 3, or start it beside Sedge and let it call Sedge over HTTP",
+                );
+                return (handler, None);
+            }
+        }
         _ => {}
     }
     (handler, Some(runtime))
+}
+
+/// Whether it is of the form `module.function`, which no path of a program is.
+fn names_function(handler: &str) -> bool {
+    let parts = handler.rsplit_once('.');
+    parts.is_some_and(|(module, name)| !module.is_empty() && !name.contains('/'))
 }
 
 /// What there may be only one of.

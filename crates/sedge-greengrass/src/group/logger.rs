@@ -49,11 +49,5 @@ pub(super) fn check_all(loggers: &[(Node<'_>, Logger)]) {
                 "keep one for each type and component",
             );
         }
-        if logger.cloud {
-            node.below("Type").warn(
-                "Sedge writes logs to files only",
-                "collect them with the agent of your choice; the logger is kept, and does nothing",
-            );
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The parameters of the connector for CloudWatch metrics.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -17,10 +17,27 @@ const NUMBERS: [(&str, u64, u64); 3] = [
     ("MaxMetricsToRetain", 2000, i32::MAX as u64),
 ];
 
-/// Checks the parameters and keeps them as texts.
+/// Parameters of the connector that sends metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Longest wait until metrics are sent; zero is none.
+    pub interval: Duration,
+    /// Region they are sent to, where that is another one.
+    pub region: Option<String>,
+    /// Most metrics that wait.
+    pub most_waiting: u64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(10), region: None, most_waiting: 2000 }
+    }
+}
+
+/// Checks the parameters.
 pub(super) fn read(node: &Node<'_>, version: u32) -> Option<Parameters> {
     if node.value.is_null() {
-        return Some(Parameters::Metrics(BTreeMap::new()));
+        return Some(Parameters::Metrics(Metrics::default()));
     }
     node.knows(&[
         "PublishInterval",
@@ -29,7 +46,7 @@ pub(super) fn read(node: &Node<'_>, version: u32) -> Option<Parameters> {
         "MaxMetricsToRetain",
         "IsolationMode",
     ]);
-    let mut kept = BTreeMap::new();
+    let mut metrics = Metrics::default();
     for (key, node) in node.entries() {
         // An object here is nothing that a text could be made of.
         if matches!(node.value, Value::Null) {
@@ -37,9 +54,14 @@ pub(super) fn read(node: &Node<'_>, version: u32) -> Option<Parameters> {
         }
         let Some(text) = node.loose_text() else { continue };
         check(key, &node, &text, version);
-        kept.insert(key.to_owned(), text);
+        match (key, digits(&text)) {
+            ("PublishInterval", Some(seconds)) => metrics.interval = Duration::from_secs(seconds),
+            ("MaxMetricsToRetain", Some(most)) => metrics.most_waiting = most,
+            ("PublishRegion", _) => metrics.region = Some(text).filter(|text| !text.is_empty()),
+            _ => {}
+        }
     }
-    Some(Parameters::Metrics(kept))
+    Some(Parameters::Metrics(metrics))
 }
 
 fn check(key: &str, node: &Node<'_>, text: &str, version: u32) {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use sedge_package::nearest_key;
 use serde_json::Value;
 
 use super::document::{Collected, Kind, List};
@@ -12,12 +13,14 @@ use super::node::Node;
 use super::report::{Recorder, Report};
 use super::{
     Connector, Function, Group, Logger, Resource, Subscription, connector, cross, function, logger,
-    resource, subscription,
+    resource, subscription, yaml,
 };
 
 /// Bytes of a file, and files of a group.
 const MOST_BYTES: u64 = 4 << 20;
 const MOST_FILES: usize = 64;
+/// Names of parameters that a hint tells.
+const MOST_NAMES: usize = 30;
 
 /// What definitions do not say themselves.
 #[derive(Clone, Debug)]
@@ -45,10 +48,10 @@ pub struct Reading {
     pub report: Report,
 }
 
-/// Reads a group from its files; of a directory, all files `*.json` in it.
+/// Reads a group from its files; of a directory, all files `*.json`, `*.yaml` and `*.yml` in it.
 ///
 /// Each may be a bundle of several definitions, one definition as the AWS CLI takes or prints it, a
-/// CloudFormation template in JSON, `group.json` of a core, or what
+/// CloudFormation template in JSON or YAML, `group.json` of a core, or what
 /// `aws lambda get-function-configuration` prints. A file that cannot be read is in the report.
 pub fn read_files(paths: &[PathBuf], options: &Options) -> Reading {
     let (mut texts, recorder) = (Vec::new(), Recorder::default());
@@ -60,7 +63,10 @@ pub fn read_files(paths: &[PathBuf], options: &Options) -> Reading {
         };
         match files {
             Ok(files) if files.is_empty() => {
-                told("the directory has no file *.json".into(), "name the files themselves");
+                told(
+                    "the directory has no file *.json, *.yaml or *.yml".into(),
+                    "name the files themselves",
+                );
             }
             Ok(files) => {
                 for file in files {
@@ -70,7 +76,7 @@ pub fn read_files(paths: &[PathBuf], options: &Options) -> Reading {
                             let shown = file.display().to_string();
                             Node::new(&shown, "", &Value::Null, &recorder).error(
                                 format!("it cannot be read: {error}"),
-                                "name a file with definitions in JSON",
+                                "name a file with definitions",
                             );
                         }
                     }
@@ -95,10 +101,9 @@ pub fn read_texts(texts: &[(String, String)], options: &Options) -> Reading {
 fn understand(texts: &[(String, String)], options: &Options, recorder: Recorder) -> Reading {
     let mut collected = Collected::default();
     for (file, text) in texts {
-        let value: Value = match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+        let value = match parse(text.trim_start_matches('\u{feff}')) {
             Ok(value) => value,
-            Err(error) => {
-                let (rule, hint) = no_json(text, &error);
+            Err((rule, hint)) => {
                 Node::new(file, "", &Value::Null, &recorder).error(rule, hint);
                 continue;
             }
@@ -114,8 +119,30 @@ fn understand(texts: &[(String, String)], options: &Options, recorder: Recorder)
             );
         }
     }
+    unknown(&options.parameters, &collected.names, &recorder);
     let group = group(&collected, options, &recorder);
     Reading { group, report: recorder.into_report() }
+}
+
+/// Tells values that are given for what no template has.
+fn unknown(given: &BTreeMap<String, String>, names: &BTreeSet<String>, recorder: &Recorder) {
+    let known = |name: &str| {
+        // The region is given for whichever files come.
+        name == "AWS::Region"
+            || names.contains(name)
+            || name.split_once('.').is_some_and(|(resource, _)| names.contains(resource))
+    };
+    for name in given.keys().filter(|name| !known(name)) {
+        let near = nearest_key(name, names.iter().map(String::as_str));
+        let all: Vec<&str> = names.iter().map(String::as_str).take(MOST_NAMES).collect();
+        let hint = match (near, all.as_slice()) {
+            (Some(near), _) => format!("did you mean {near}?"),
+            (None, []) => "take it out: none of the files is a template".to_owned(),
+            (None, all) => format!("there are {}", all.join(", ")),
+        };
+        Node::new("parameters", name.as_str(), &Value::Null, recorder)
+            .warn("no template has a parameter or resource of this name", hint);
+    }
 }
 
 fn group(collected: &Collected, options: &Options, recorder: &Recorder) -> Group {
@@ -153,6 +180,7 @@ fn group(collected: &Collected, options: &Options, recorder: &Recorder) -> Group
         id: collected.id.clone(),
         name: collected.name.clone(),
         core_thing: collected.core_thing.clone(),
+        core_thing_arn: collected.core_thing_arn.clone(),
         connectors: plain(&connectors),
         functions: plain(&functions),
         resources: plain(&resources),
@@ -199,13 +227,20 @@ fn plain<T: Clone>(items: &[(Node<'_>, T)]) -> Vec<T> {
 
 /// Tells ids that are there twice, of items that cannot be read, too.
 fn unique(items: &[(Node<'_>, Option<Node<'_>>)]) {
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<&str, &Node<'_>> = BTreeMap::new();
     for (node, _) in items {
         let id = node.below("Id");
-        if let Some(text) = id.value.as_str()
-            && !seen.insert(text)
-        {
-            id.error("another one of its kind has this id", "give each an id of its own");
+        let Some(text) = id.value.as_str() else { continue };
+        match seen.get(text) {
+            None => drop(seen.insert(text, node)),
+            Some(other) => {
+                let mut place = other.path.clone();
+                if other.file != node.file {
+                    place = format!("{place} of {}", other.file);
+                }
+                let rule = format!("another one of its kind has this id: {place}");
+                id.error(rule, "give each an id of its own, or take out what is there twice");
+            }
         }
     }
 }
@@ -237,7 +272,8 @@ fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("json" | "yaml" | "yml")) && path.is_file() {
             files.push(path);
         }
     }
@@ -257,17 +293,20 @@ fn read_text(path: &Path) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
-/// What is wrong with a text that is no JSON.
-fn no_json(text: &str, error: &serde_json::Error) -> (String, &'static str) {
+/// What a text holds: JSON by its first character, else YAML.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+fn parse(text: &str) -> Result<Value, (String, &'static str)> {
     let start = text.trim_start();
     if start.is_empty() {
-        return ("it is empty".into(), "give a file with definitions in JSON");
+        return Err(("it is empty".into(), "give a file with definitions in JSON or YAML"));
     }
     if start.starts_with(['{', '[']) {
-        return (format!("it is no JSON: {error}"), "check it with `jq . FILE`");
+        return serde_json::from_str(text)
+            .map_err(|error| (format!("it is no JSON: {error}"), "check it with `jq . FILE`"));
     }
-    (
-        "it is no JSON; it may be YAML".into(),
-        "write a template as JSON: `cfn-flip template.yaml template.json`, which comes with pip",
-    )
+    yaml::parse(text).map_err(|error| {
+        (format!("it is neither JSON nor YAML: {error}"), "give a file with definitions")
+    })
 }

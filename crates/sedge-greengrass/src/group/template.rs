@@ -1,4 +1,4 @@
-//! CloudFormation templates in JSON: the Greengrass definitions in them, with references resolved
+//! CloudFormation templates: the Greengrass definitions in them, with references resolved
 //! as far as a template by itself says what they are.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,10 @@ const DEFINITIONS: [&str; 14] = [
     "DeviceDefinitionVersion",
 ];
 
+/// What every template may refer to and only the cloud knows.
+const PSEUDO: [&str; 5] =
+    ["AWS::AccountId", "AWS::Partition", "AWS::Region", "AWS::StackName", "AWS::URLSuffix"];
+
 pub(super) fn is_one(value: &Value) -> bool {
     let typed = |map: &Map<String, Value>| map.values().any(|value| value.get("Type").is_some());
     let resources = value.get("Resources").and_then(Value::as_object);
@@ -47,6 +51,11 @@ pub(super) fn take(
         return false;
     }
     let resolver = Resolver::new(document.value, given);
+    for section in ["Parameters", "Resources"] {
+        let names = document.value.get(section).and_then(Value::as_object);
+        collected.names.extend(names.into_iter().flatten().map(|(name, _)| name.clone()));
+    }
+    collected.names.extend(PSEUDO.map(str::to_owned));
     // A parameter without a value is told where it is first missed.
     let mut told_of = BTreeSet::new();
     let mut resolved = |node: &Node<'_>| {
@@ -107,7 +116,12 @@ fn lists(
         let Some(list) = place.get(key) else { continue };
         // Of a core nothing is needed but its thing; certificates stay in the cloud.
         let value = match kind {
-            Kind::Cores | Kind::Devices => things(&list, resolved),
+            Kind::Cores => things(&list, resolved),
+            // They are not served, so that nothing of them needs to be known.
+            Kind::Devices => match list.value {
+                Value::Array(_) => list.value.clone(),
+                other => json!([other]),
+            },
             _ => resolved(&list),
         };
         whole.insert(key.to_owned(), value);

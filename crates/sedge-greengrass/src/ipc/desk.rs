@@ -71,16 +71,14 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-    use crate::Kind;
+    use crate::{ClientContext, Kind};
 
     #[tokio::test]
     async fn work_is_there_until_it_is_answered() {
         let desk = Desk::default();
         let call = |id: &str| {
-            let (context, payload) = (Value::Null, Bytes::new());
+            let (context, payload) = (ClientContext::default(), Bytes::new());
             Arc::new(Call { id: id.into(), caller: None, context, kind: Kind::Event, payload })
         };
         let mut first = desk.give(call("a"));

@@ -48,15 +48,15 @@ pub(super) enum RequestError {
     #[error("{0}")]
     Refused(String),
     #[error(
-        "this device has no credentials to give. Hint: put them into the function's environment variables"
+        "this device has no credentials to give: {0}. Hint: docs/cloud.md says where they come from; or put them into the function's environment variables"
     )]
-    Credentials,
+    Credentials(String),
 }
 
 impl RequestError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Path | Self::NotFound(..) | Self::NoCall(_) | Self::Credentials => {
+            Self::Path | Self::NotFound(..) | Self::NoCall(_) | Self::Credentials(_) => {
                 StatusCode::NOT_FOUND
             }
             Self::Arn(_) | Self::Header(_) | Self::Context(_) | Self::Kind(_) | Self::Body(_) => {

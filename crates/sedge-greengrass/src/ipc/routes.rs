@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request};
 use axum::response::{IntoResponse, Response};
@@ -14,8 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::RequestError;
-use super::{Registry, Seat, Seats, body};
-use crate::{Call, Failure, FunctionArn, Kind, id};
+use super::{KeySource, Registry, Seat, Seats, body};
+use crate::{Call, ClientContext, Failure, FunctionArn, Kind, id};
 
 const PREFIX: &str = "/2016-11-01/functions/";
 const CREDENTIALS: &str = "/2016-11-01/credentialprovider";
@@ -30,6 +31,7 @@ const FUNCTION_ERROR: &str = "x-amz-function-error";
 struct Core {
     registry: Arc<Registry>,
     seats: Arc<Seats>,
+    keys: Option<Arc<dyn KeySource>>,
 }
 
 /// The body of `PUT .../initialized`.
@@ -42,8 +44,12 @@ struct Initialized {
 }
 
 /// The protocol's paths. ARNs stand in them as they are, so that they are taken apart here.
-pub(super) fn router(registry: Arc<Registry>, seats: Arc<Seats>) -> Router {
-    let core = Core { registry, seats };
+pub(super) fn router(
+    registry: Arc<Registry>,
+    seats: Arc<Seats>,
+    keys: Option<Arc<dyn KeySource>>,
+) -> Router {
+    let core = Core { registry, seats, keys };
     Router::new().fallback(move |request: Request<Body>| {
         let core = core.clone();
         async move { core.answer(request).await.unwrap_or_else(IntoResponse::into_response) }
@@ -56,7 +62,7 @@ impl Core {
         let seat = self.seat(&parts.headers)?;
         let path = parts.uri.path();
         if path.starts_with(CREDENTIALS) {
-            return Err(RequestError::Credentials);
+            return self.credentials().await;
         }
         let path = path.strip_prefix(PREFIX).ok_or(RequestError::Path)?;
         let (arn, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -70,6 +76,22 @@ impl Core {
             (&Method::PUT, "initialized") => initialized(own(&seat, &arn)?, &parts, body).await,
             _ => Err(RequestError::Path),
         }
+    }
+
+    /// Keys of the device's, in the form that Amazon's SDKs read from containers.
+    async fn credentials(&self) -> Result<Response, RequestError> {
+        let none = |why| RequestError::Credentials(why);
+        let source = self.keys.as_ref().ok_or_else(|| none("it knows of none".to_owned()))?;
+        let keys = source.keys().await.map_err(none)?;
+        let latest = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        let expiration = humantime::format_rfc3339_seconds(keys.expiration.min(latest));
+        let body = json!({
+            "AccessKeyId": keys.access_key_id,
+            "SecretAccessKey": keys.secret_access_key,
+            "Token": keys.token.unwrap_or_default(),
+            "Expiration": expiration.to_string(),
+        });
+        Ok(([(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
     }
 
     fn seat(&self, headers: &HeaderMap) -> Result<Arc<Seat>, RequestError> {
@@ -103,6 +125,9 @@ impl Core {
         match kind {
             Kind::Request => seat.calls.follow(id.clone(), answer, place),
             // Nobody fetches what becomes of an event, but whether it was taken is known at once.
+            Kind::Event if callee.answers_soon() => {
+                answer.await.map_err(|failure| RequestError::Refused(failure.to_string()))?;
+            }
             Kind::Event => match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(failure)) => {
@@ -155,11 +180,7 @@ fn error_body(text: &str) -> String {
 
 async fn next(seat: &Seat) -> Result<Response, RequestError> {
     let call = seat.desk.next().await;
-    let context = if call.context.is_null() {
-        String::new()
-    } else {
-        STANDARD.encode(call.context.to_string())
-    };
+    let context = STANDARD.encode(call.context.to_string());
     let headers = [(INVOCATION_ID, call.id.clone()), (CLIENT_CONTEXT, context)];
     Ok((headers, call.payload.clone()).into_response())
 }
@@ -192,13 +213,10 @@ async fn initialized(seat: &Seat, parts: &Parts, body: Body) -> Result<Response,
     Ok(().into_response())
 }
 
-fn context(encoded: &str) -> Result<Value, RequestError> {
-    if encoded.is_empty() {
-        return Ok(Value::Null);
-    }
+fn context(encoded: &str) -> Result<ClientContext, RequestError> {
     let bytes =
         STANDARD.decode(encoded).map_err(|error| RequestError::Context(error.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|error| RequestError::Context(error.to_string()))
+    ClientContext::parse(&bytes).map_err(|error| RequestError::Context(error.to_string()))
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {

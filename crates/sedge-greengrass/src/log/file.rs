@@ -3,18 +3,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::{Keeping, word};
+use super::{Keeping, LogSink, word};
 use crate::group::Level;
 
 /// One log: a file, and its predecessor with `.1` at the end, which together stay within their
 /// space.
-#[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
     keeping: Keeping,
+    /// Where its lines go as well, and its name there.
+    sink: Option<(Arc<dyn LogSink>, String)>,
     open: Mutex<Option<Open>>,
     /// Told once that it cannot be written.
     is_lost: AtomicBool,
@@ -27,14 +28,22 @@ struct Open {
 }
 
 impl LogFile {
-    pub(super) fn new(path: &Path, keeping: Keeping) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        keeping: Keeping,
+        sink: Option<(Arc<dyn LogSink>, String)>,
+    ) -> Self {
         let (path, open) = (path.to_owned(), Mutex::default());
-        Self { path, keeping, open, is_lost: AtomicBool::new(false) }
+        Self { path, keeping, sink, open, is_lost: AtomicBool::new(false) }
     }
 
-    /// Whether lines of that level are kept.
+    /// Whether lines of that level are kept, here or in the cloud.
     pub(crate) fn keeps(&self, level: Level) -> bool {
-        level >= self.keeping.level
+        level >= self.keeping.level || self.sends(level)
+    }
+
+    fn sends(&self, level: Level) -> bool {
+        self.keeping.cloud.is_some_and(|least| level >= least)
     }
 
     /// Writes a text, each of its lines as one.
@@ -46,7 +55,13 @@ impl LogFile {
 
     /// Writes lines made with [`line`].
     pub(crate) fn append(&self, level: Level, lines: &[u8]) {
-        if !self.keeps(level) || lines.is_empty() {
+        if lines.is_empty() {
+            return;
+        }
+        if let Some((sink, log)) = self.sink.as_ref().filter(|_| self.sends(level)) {
+            sink.take(log, lines);
+        }
+        if level < self.keeping.level {
             return;
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +138,8 @@ mod tests {
     fn a_log_stays_within_its_space() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/f.log");
-        let log = LogFile::new(&path, Keeping { level: Level::Info, space_bytes: 2000 });
+        let keeping = Keeping { level: Level::Info, space_bytes: 2000, cloud: None };
+        let log = LogFile::new(&path, keeping, None);
         for number in 0..100 {
             log.write(Level::Info, &format!("number {number}\nof many"));
             log.write(Level::Debug, "not kept");

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sedge_greengrass::group::{Function, Group};
-use sedge_greengrass::{Call, Core, Failure, FunctionArn, FunctionStatus, Kind, Options};
+use sedge_greengrass::{
+    Call, ClientContext, Core, Failure, FunctionArn, FunctionStatus, Kind, Options,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -100,12 +102,12 @@ impl Bench {
         event: &Value,
     ) -> impl Future<Output = Result<Value, Failure>> + use<> {
         let payload = Bytes::from(event.to_string());
-        let call = self.call_of(json!({ "custom": {} }), payload);
+        let call = self.call_of(ClientContext::of(&json!({})), payload);
         let answer = self.core.registry().find(&arn(name)).unwrap().call(call);
         async move { answer.await.map(|payload| serde_json::from_slice(&payload).unwrap()) }
     }
 
-    pub(crate) fn call_of(&self, context: Value, payload: Bytes) -> Call {
+    pub(crate) fn call_of(&self, context: ClientContext, payload: Bytes) -> Call {
         static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Call { id: format!("call-{number}"), caller: None, context, kind: Kind::Request, payload }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sedge_greengrass::ClientContext;
 use sedge_greengrass::group::{Endpoint, Subscription};
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ async fn bytes_are_handed_over_as_they_are() {
     function.binary = true;
     let bench = Bench::start(vec![(function, code)]).await;
     let payload: Vec<u8> = (0..(3u32 << 20)).map(|n| (n % 251) as u8).collect();
-    let call = bench.call_of(Value::Null, payload.clone().into());
+    let call = bench.call_of(ClientContext::default(), payload.clone().into());
     let answer = bench.core.registry().find(&arn("f")).unwrap().call(call).await.unwrap();
     assert!(answer.iter().rev().eq(payload.iter()));
     bench.core.stop().await;
@@ -190,7 +191,7 @@ async fn a_call_is_given_up_with_its_caller() {
     let answer = bench.begin("f", &json!(1));
     drop(answer);
     assert_eq!(bench.call("f", &json!(2)).await, Ok(json!(2)));
-    let nothing = bench.call_of(Value::Null, Bytes::new());
+    let nothing = bench.call_of(ClientContext::default(), Bytes::new());
     let answer = bench.core.registry().find(&arn("f")).unwrap().call(nothing).await;
     assert_eq!(answer.unwrap(), "{}", "no payload is an empty event");
     bench.core.stop().await;

@@ -100,6 +100,8 @@ async fn a_call_that_takes_too_long_ends_the_process() {
     assert_eq!(bench.call("g", &json!({})).await.unwrap()["count"], 1);
     let text = unhandled(bench.call("g", &json!({ "sleep": 30 })).await);
     assert!(text.starts_with("Task timed out after 1.5"), "{text}");
+    let told = bench.log("system/runtime.log");
+    assert!(told.contains("\"timeout\": 1.5}"), "its own number, not what was left of it: {told}");
     assert_eq!(bench.call("g", &json!({})).await.unwrap()["count"], 1);
     bench.core.stop().await;
 }

@@ -93,7 +93,8 @@ async fn a_container_sees_its_model_at_its_destination() {
     }
     assert_eq!(fs::read_dir(&destination).unwrap().count(), 0, "only functions see it");
     bench.core.stop().await;
-    fs::remove_dir_all(PathBuf::from(&destination).parent().unwrap()).unwrap();
+    let made = PathBuf::from(&destination);
+    assert!(!made.parent().unwrap().exists(), "what was made to mount over is taken away");
 }
 
 #[tokio::test]
@@ -117,37 +118,43 @@ async fn a_function_runs_as_it_is_told() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_is_told_before() {
-    let code = "def handler(event, context):\n    return None";
-    let error = async |change: &dyn Fn(&mut Plan)| {
-        let mut plan = Plan::new(vec![(pinned("f"), code)]);
-        change(&mut plan);
-        match Core::new(&plan.group, plan.options).await {
-            Ok(_) => panic!("it can"),
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                format!("{error} {cause:?}")
-            }
-        }
-    };
-    let first =
-        |plan: &mut Plan, change: &dyn Fn(&mut Function)| change(&mut plan.group.functions[0]);
-    for (told, wanted) in [
-        (error(&|plan| plan.options.code.clear()).await, "its code is not here"),
-        (error(&|plan| first(plan, &|f| f.handler = None)).await, "its handler is not known"),
+async fn what_cannot_be_started_is_missing_alone() {
+    type Change = fn(&mut Plan);
+    let code = "def handler(event, context):\n    return 1";
+    let cases: [(Change, &str); 4] = [
+        (|plan| drop(plan.options.code.remove("f")), "its code is not here"),
+        (|plan| plan.group.functions[0].handler = None, "its handler is not known"),
         (
-            error(&|plan| first(plan, &|f| f.runtime = Some("nodejs12.x".into()))).await,
+            |plan| plan.group.functions[0].runtime = Some("nodejs12.x".into()),
             "'nodejs12.x' is not supported",
         ),
         (
-            error(&|plan| first(plan, &|f| f.runtime = Some("python2.7".into()))).await,
-            "'python2.7' is not supported",
+            |plan| plan.group.functions[0].run_as = Some((0, 0)),
+            "it is to run as root. Hint: another RunAs, or allow_root = true below [greengrass]",
         ),
-        (error(&|plan| first(plan, &|f| f.run_as = Some((0, 0)))).await, "it is to run as root"),
-    ] {
-        assert!(told.contains(wanted), "{told}");
-        assert!(told.contains(":function:f:1"), "{told}");
+    ];
+    for (change, wanted) in cases {
+        let mut plan = Plan::new(vec![(pinned("f"), code), (pinned("g"), code)]);
+        change(&mut plan);
+        let bench = plan.start().await;
+        let status = bench.status("f");
+        assert_eq!(status.state, State::Missing, "{wanted}");
+        for told in [unhandled(bench.call("f", &json!({})).await), status.last_error.unwrap()] {
+            assert!(told.contains(wanted) && told.contains(":function:f:1"), "{told}");
+        }
+        assert_eq!(bench.call("g", &json!({})).await, Ok(json!(1)), "{wanted}");
+        bench.core.stop().await;
     }
+}
+
+#[tokio::test]
+async fn code_for_python_2_is_run_with_python_3() {
+    let mut function = pinned("f");
+    function.runtime = Some("python2.7".into());
+    let code = "import sys\ndef handler(event, context):\n    return sys.version_info[0]";
+    let bench = Plan::new(vec![(function, code)]).start().await;
+    assert_eq!(bench.call("f", &json!({})).await, Ok(json!(3)));
+    bench.core.stop().await;
 }
 
 #[tokio::test]
@@ -171,4 +178,6 @@ async fn a_port_that_is_taken_is_told() {
     plan.options.port = taken.local_addr().unwrap().port();
     let error = Core::new(&plan.group, plan.options).await.err().unwrap();
     assert!(error.to_string().contains("another program has the port"), "{error}");
+    assert!(error.to_string().contains("greengrass.port"), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "it would be told twice");
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Format, OUTPUT};
 use crate::config::Config;
-use crate::hosting::{self, Flags};
+use crate::hosting::{self, Flags, Sources};
 use crate::table::{self, Align};
 use crate::{control, root};
 
@@ -44,13 +44,14 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = Config::read(&self.config)?;
+        let sources = Sources { config: Some(self.config.clone()), ..Sources::default() };
         let root = root::choose(self.root.as_deref(), config.root.as_deref());
         let answer = if control::is_running(&root) {
             let path = std::path::absolute(&self.config)?;
             let body = json!({ "config": path });
             control::ask(&root, Method::POST, "/api/v1/plan", Some(&body))?
         } else {
-            let specs = hosting::specs(&config, &Flags::default())?;
+            let specs = hosting::specs(&sources.read()?.0, &Flags::default())?;
             let host = hosting::host(&config, hosting::store(&root)?, Arc::default())?;
             json!({ "services": host.plan(&specs) })
         };

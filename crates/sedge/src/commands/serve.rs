@@ -159,6 +159,7 @@ impl Serve {
             options.max_body_bytes = mib.saturating_mul(1 << 20);
         }
         options.page_hosts = [config.page_hosts, self.page_host].concat();
+        options.outward = hosted.as_ref().map(Hosted::outward);
         #[cfg(feature = "otel")]
         let traces = crate::traces::Traces::from_environment()?.map(Arc::new);
         #[cfg(feature = "otel")]

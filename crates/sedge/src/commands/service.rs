@@ -10,7 +10,6 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{Format, OUTPUT};
-use crate::table::{self, Align};
 use crate::{control, root};
 
 mod show;
@@ -190,13 +189,4 @@ fn lines(answer: &Value) -> Result<String> {
     let rows: Result<Vec<String>, _> =
         all.map_or(one, Vec::as_slice).iter().map(serde_json::to_string).collect();
     Ok(rows?.join("\n") + "\n")
-}
-
-/// Rows under a head, the first `left` columns of them texts.
-fn under(head: &[&str], rows: impl Iterator<Item = Vec<String>>, left: usize) -> String {
-    let head = head.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let align = |column| if column < left { Align::Left } else { Align::Right };
-    let aligns: Vec<Align> = (0..rows[0].len()).map(align).collect();
-    table::lines(&rows, &aligns, "")
 }

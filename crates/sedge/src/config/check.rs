@@ -1,5 +1,6 @@
 //! What is wrong in a configuration file, all of it, each with its line.
 
+mod outward;
 mod together;
 
 use std::fmt;
@@ -54,6 +55,7 @@ pub(crate) fn parse(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
     })?;
     walk.table("", spans.get_ref(), &values);
     walk.together(spans.get_ref(), &values, base);
+    walk.outward(spans.get_ref(), &values);
     walk.problems.sort_by_key(|problem| problem.line);
     if !walk.problems.is_empty() {
         return Err(walk.problems);
@@ -96,8 +98,10 @@ impl Walk<'_> {
     /// Checks what lies in a section.
     fn inside(&mut self, path: &str, spans: &DeValue<'_>, value: &Value) {
         match (Key::of(path).map(|key| key.kind), spans, value) {
-            (Some(Kind::Section), DeValue::Table(spans), Value::Table(values)) => {
-                self.table(path, spans, values);
+            (Some(Kind::Section), DeValue::Table(table), Value::Table(values)) => {
+                self.table(path, table, values);
+                let at = table.iter().map(|(name, _)| name.span().start).min();
+                self.complete(path, at.unwrap_or_default(), values);
             }
             (Some(Kind::Sections), DeValue::Array(spans), Value::Array(values)) => {
                 for (spans, value) in spans.iter().zip(values) {

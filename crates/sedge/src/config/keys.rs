@@ -1,6 +1,10 @@
 //! Every key of the configuration file in one table: what is checked, what `sedge config explain`
 //! says, and what `packaging/sedge.toml` and `docs/configuration.md` are made from.
 
+mod outward;
+
+use std::sync::LazyLock;
+
 use super::key::Kind::{
     Address, Choice, Integer, Number, Path, Section, Sections, Settings, Sha256, Text, Texts,
     Truth, Url, Whole,
@@ -31,7 +35,11 @@ const fn whole(key: &'static str, least: u64, most: u64) -> Kind {
 const MOST_MIB: u64 = 1 << 24;
 
 /// The keys in the order of the reference: first those above all sections.
-pub(crate) const KEYS: &[Key] = &[
+pub(crate) static KEYS: LazyLock<Vec<Key>> =
+    LazyLock::new(|| [ABOVE, outward::KEYS, SERVICES, outward::OF_SERVICES].concat());
+
+/// Those of the server, and of how models come to be there.
+const ABOVE: &[Key] = &[
     key(
         "listen",
         Address,
@@ -130,7 +138,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Largest download, in MiB.",
         "",
     ),
-    section("s3", Section, "Models at s3:// addresses, and of SageMaker training jobs.", ""),
+    section(
+        "s3",
+        Section,
+        "Models at s3:// addresses and of SageMaker training jobs, and the samples that leave.",
+        "",
+    ),
     key(
         "s3.endpoint",
         Url,
@@ -161,12 +174,13 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "s3.credentials",
-        Choice(&["auto", "anonymous", "static", "profile", "container"]),
+        Choice(&["auto", "anonymous", "static", "profile", "container", "device"]),
         Is("\"auto\""),
         "Who Sedge is there.",
         "static: the two keys below. profile: ~/.aws. container: the endpoint that a container \
-         runtime or Greengrass names. anonymous: nobody, for public buckets. auto: the first of \
-         environment, profile and container that there is.",
+         runtime or Greengrass names. device: the role of cloud.role_alias. anonymous: nobody, for \
+         public buckets. auto: the first of environment, profile, container and device that there \
+         is.",
     ),
     key(
         "s3.profile",
@@ -226,6 +240,14 @@ pub(crate) const KEYS: &[Key] = &[
         "--lambda-dir names another in its place.",
     ),
     key(
+        "greengrass.parameters",
+        Texts,
+        Words("none", "[\"AWS::Region=eu-west-1\"]"),
+        "Values of the parameters of CloudFormation templates in the group, of AWS::Region and its \
+         like, and of Resource.Attribute, each as NAME=VALUE.",
+        "--parameter goes before them.",
+    ),
+    key(
         "greengrass.port",
         whole("port", 0, 65_535),
         Is("8000"),
@@ -244,6 +266,14 @@ pub(crate) const KEYS: &[Key] = &[
         Text,
         Words("none", "\"123456789012\""),
         "Account in the ARN of the core's thing, which functions see as AWS_IOT_THING_ARN.",
+        "By default the ARN is the one in the group's core definition.",
+    ),
+    key(
+        "greengrass.core_config",
+        Path,
+        Words("none", "\"/greengrass/config/config.json\""),
+        "config.json of a V1 core: its endpoint, certificates and thing are used where this file \
+         says nothing of them.",
         "",
     ),
     key(
@@ -253,6 +283,10 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether functions may run as root where their definition says so.",
         "The allowFunctionsToRunAsRoot of V1.",
     ),
+];
+
+/// Those of services.
+const SERVICES: &[Key] = &[
     section(
         "service",
         Sections,
@@ -387,6 +421,14 @@ pub(crate) const KEYS: &[Key] = &[
         "",
     ),
     key(
+        "service.preset",
+        Choice(&["greengrass-image-classification", "greengrass-object-detection"]),
+        Words("none", "\"greengrass-object-detection\""),
+        "Who prepared the pictures, for models whose files and model.toml do not say how: the \
+         connectors of Greengrass V1.",
+        "[service.input] goes before all of them.",
+    ),
+    key(
         "service.input",
         Settings,
         Words("nothing is overridden", "{ mean = [127.5], std = [127.5] }"),
@@ -399,6 +441,13 @@ pub(crate) const KEYS: &[Key] = &[
         Settings,
         Words("nothing is overridden", "{ score_threshold = 0.5 }"),
         "Overrides of the model's own settings: what the outputs mean.",
+        "",
+    ),
+    key(
+        "service.feedback",
+        Texts,
+        Words("none", "[\"unsure\"]"),
+        "Names of the [[feedback]] sections that take samples of its pictures.",
         "",
     ),
     section(

@@ -36,7 +36,7 @@ fn comment(text: &mut String, words: &str) {
 
 fn reference() -> String {
     let mut text = String::from(HEAD);
-    for key in KEYS {
+    for key in KEYS.iter() {
         text.push('\n');
         let unset = match key.unset {
             Unset::Words(words, _) => format!("Default: {words}."),
@@ -60,7 +60,7 @@ fn tables() -> String {
     let cell = |text: &str| text.replace('|', "\\|");
     let head = "\n| key | takes | default | |\n|---|---|---|---|\n";
     text.push_str(head.trim_start());
-    for key in KEYS {
+    for key in KEYS.iter() {
         let (path, (_, name)) = (key.path, key.split());
         let more = if key.more.is_empty() { String::new() } else { format!(" {}", key.more) };
         let meaning = cell(&format!("{}{more}", key.help));
@@ -105,7 +105,7 @@ fn the_packaged_file_is_whole_and_true() {
     let shown = |line: &str| line.starts_with('#') && !line.starts_with("# ");
     let lines: Vec<_> = text.lines().map(|line| &line[usize::from(shown(line))..]).collect();
     let table: toml::Table = toml::from_str(&lines.join("\n")).unwrap();
-    for key in KEYS {
+    for key in KEYS.iter() {
         let mut value = Some(&toml::Value::Table(table.clone())).cloned();
         for part in key.path.split('.') {
             value = value.and_then(|value| match value {
@@ -132,10 +132,10 @@ fn the_page_lists_every_key() {
 fn defaults_are_those_of_the_structs() {
     let all = |wanted: fn(&Key) -> Option<&str>| {
         let mut text = String::new();
-        for key in KEYS {
+        for key in KEYS.iter() {
             let (path, (_, name)) = (key.path, key.split());
             let _ = match (key.kind, wanted(key)) {
-                (Kind::Sections, _) => writeln!(text, "[[{path}]]\nmodel = 'm'"),
+                (Kind::Sections, _) => writeln!(text, "[[{path}]]"),
                 (Kind::Section, _) => writeln!(text, "[{path}]"),
                 (_, Some(value)) => writeln!(text, "{name} = {value}"),
                 (_, None) => Ok(()),
@@ -144,11 +144,17 @@ fn defaults_are_those_of_the_structs() {
         text
     };
     let defaults = all(|key| match key.unset {
-        Unset::Value(value) => Some(value),
-        _ => None,
+        Unset::Value(value) | Unset::Error(value) => Some(value),
+        Unset::Words(..) => None,
     });
     let mut config = parse(&defaults, Path::new("")).unwrap();
-    let service = config.service.remove(0);
+    let (service, feedback) = (config.service.remove(0), config.feedback.remove(0));
+    let named = super::Feedback {
+        name: "unsure".into(),
+        bucket: "my-samples".into(),
+        ..super::Feedback::default()
+    };
+    assert_eq!(feedback, named);
     // What `serve` knows the default of is not repeated in the structs.
     assert_eq!(config.listen.as_deref(), Some(crate::commands::serve::DEFAULT_LISTEN));
     let limits = sedge_service::Limits::default();
@@ -168,7 +174,11 @@ fn defaults_are_those_of_the_structs() {
     assert_eq!(bare, Config::default());
     let bare = ServiceConfig { queue: None, timeout_ms: None, engine: None, ..service };
     let rollback = Some(super::service::Rollback::default());
-    assert_eq!(bare, ServiceConfig { model: "m".into(), rollback, ..ServiceConfig::default() });
+    let topic = "sedge/${thing}/${service}".to_owned();
+    let publish = Some(super::Publish { topic, ..super::Publish::default() });
+    let model = "/var/lib/sedge/mobilenet-v2".into();
+    let expected = ServiceConfig { model, rollback, publish, ..ServiceConfig::default() };
+    assert_eq!(bare, expected);
 }
 
 /// What no file says, but a group that is served.
@@ -181,7 +191,7 @@ fn every_field_has_a_key() {
         "{:?}",
         (
             Config::default(),
-            parse("[[service]]\nmodel='m'\n[service.rollback]", Path::new("")).unwrap()
+            parse("[[feedback]]\nname='f'\nbucket='abc'\n[[service]]\nmodel='m'\n[service.rollback]\n[service.publish]\ntopic='t'", Path::new("")).unwrap()
         )
     );
     let fields = regex_lite::Regex::new(r"\b([a-z_0-9]+): ").unwrap();

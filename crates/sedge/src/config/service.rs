@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use sedge_greengrass::group::Algorithm;
+use sedge_greengrass::models;
 use sedge_package::{Origin, service_name};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::Publish;
 use crate::overrides::{Override, leaves};
 
 /// One service.
@@ -49,12 +52,18 @@ pub(crate) struct ServiceConfig {
     pub(crate) labels: Option<PathBuf>,
     /// Output index of the first label.
     pub(crate) label_offset: Option<i64>,
+    /// Who prepared pictures for models that do not say how.
+    pub(crate) preset: Option<Preset>,
     /// Overrides of the first input's keys of `model.toml`.
     pub(crate) input: Table,
     /// Overrides of the decoder's keys of `model.toml`.
     pub(crate) decoder: Table,
     /// When an update is undone by itself.
     pub(crate) rollback: Option<Rollback>,
+    /// Names of the configurations that take its samples.
+    pub(crate) feedback: Vec<String>,
+    /// What is published of its predictions.
+    pub(crate) publish: Option<Publish>,
     /// How it prepares pictures where its model does not say: of a connector, no key of its own.
     #[serde(skip)]
     pub(crate) customs: Vec<Override>,
@@ -81,9 +90,12 @@ impl Default for ServiceConfig {
             update_every_s: 0,
             labels: None,
             label_offset: None,
+            preset: None,
             input: Table::new(),
             decoder: Table::new(),
             rollback: None,
+            feedback: Vec::new(),
+            publish: None,
             customs: Vec::new(),
         }
     }
@@ -97,6 +109,36 @@ pub(crate) enum Isolation {
     Process,
     /// Everything: it computes in Sedge's own.
     Thread,
+}
+
+/// How pictures are prepared where the model's own files do not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Preset {
+    /// As the connectors for image classification did.
+    GreengrassImageClassification,
+    /// As those for object detection did.
+    GreengrassObjectDetection,
+}
+
+impl Preset {
+    /// The value of `preset` for a connector's algorithm, and the connector's name.
+    pub(crate) fn of(algorithm: Algorithm) -> (&'static str, &'static str) {
+        match algorithm {
+            Algorithm::ImageClassification => {
+                ("greengrass-image-classification", "ImageClassification")
+            }
+            Algorithm::ObjectDetection => ("greengrass-object-detection", "ObjectDetection"),
+        }
+    }
+
+    fn settings(self, service: &str) -> Vec<Override> {
+        let algorithm = match self {
+            Self::GreengrassImageClassification => Algorithm::ImageClassification,
+            Self::GreengrassObjectDetection => Algorithm::ObjectDetection,
+        };
+        models::settings(Self::of(algorithm).1, service, algorithm)
+    }
 }
 
 /// When a model is loaded.
@@ -153,6 +195,7 @@ impl ServiceConfig {
     /// The settings of the model that this section overrides.
     pub(crate) fn overrides(&self) -> Vec<Override> {
         let mut all = self.customs.clone();
+        all.extend(self.preset.into_iter().flat_map(|preset| preset.settings(&self.name())));
         let mut say = |key: String, value: Value| {
             let origin = Origin::Configuration(key.clone());
             all.push((key, value, origin));

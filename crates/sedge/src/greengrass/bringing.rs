@@ -8,8 +8,8 @@ use sedge_deploy::{Hooks, InstallRequest, Remote, Store};
 use sedge_greengrass::group::{Group, Resource};
 use sedge_greengrass::models::{self, Resources};
 
+use crate::cloud;
 use crate::config::Config;
-use crate::hosting;
 
 /// What it takes to bring them.
 pub(super) struct Bringing {
@@ -30,7 +30,7 @@ pub(super) struct Brought {
 
 impl Bringing {
     pub(super) fn new(store: Arc<Store>, group: Group, config: &Config) -> Result<Self> {
-        let (remote, most_bytes) = (hosting::remote(config)?, config.download.max_mib << 20);
+        let (remote, most_bytes) = (cloud::remote(config)?, config.download.max_mib << 20);
         Ok(Self { store, group, remote, most_bytes })
     }
 

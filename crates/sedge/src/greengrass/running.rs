@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use sedge_deploy::Store;
-use sedge_greengrass::group::{Group, Parameters, Severity};
-use sedge_greengrass::models::{self, Resources};
-use sedge_greengrass::{Core, CoreStatus, InferenceConnector, Options, code};
-use sedge_service::{ServiceState, Services};
+use sedge_greengrass::group::{Group, Severity};
+use sedge_greengrass::models::{self, ConnectorService, Resources};
+use sedge_greengrass::{Core, CoreStatus, InferenceConnector, Options, UnservedConnector, code};
+use sedge_service::Services;
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::Definitions;
 use super::bringing::Bringing;
+use crate::cloud;
 use crate::config::{Config, Greengrass};
+use crate::egress::{DeviceKeys, Ways};
 
 /// First pause before what could not be brought is tried again; the next is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -31,25 +34,45 @@ pub(crate) struct Running {
     lambda_dir: Option<PathBuf>,
     store: Arc<Store>,
     services: Arc<Services>,
+    /// Keys for functions.
+    keys: Arc<DeviceKeys>,
     now: Mutex<Option<Now>>,
 }
 
 /// A group that runs, and with what.
 struct Now {
     deployed: Deployed,
+    ways: Option<Arc<Ways>>,
     core: Core,
+    connectors: Connectors,
     /// Whether its functions were started.
     started: bool,
     /// Brings the models and starts the functions.
     task: Option<AbortHandle>,
 }
 
+type Connectors = Vec<Arc<InferenceConnector>>;
+
 /// What makes a deployment another one.
 #[derive(Clone, PartialEq)]
 struct Deployed {
     group: Group,
     code: BTreeMap<String, PathBuf>,
+    /// Of the files in the directories of the code.
+    code_identity: String,
     settings: Greengrass,
+}
+
+/// What a deployment did to functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Functions {
+    /// There are none.
+    None,
+    /// They go on as they are; a model that is another than before starts them anew.
+    Keep,
+    /// They are started, anew where they ran.
+    Start,
 }
 
 impl Running {
@@ -61,11 +84,12 @@ impl Running {
         services: Arc<Services>,
     ) -> Self {
         let (root, lambda_dir) = (root.to_owned(), definitions.lambda_dir.clone());
-        Self { root, lambda_dir, store, services, now: Mutex::default() }
+        Self { root, lambda_dir, store, services, keys: Arc::default(), now: Mutex::default() }
     }
 
     /// Runs a group as it is defined now, in the place of what runs. When something of the group
-    /// changed, all functions are started anew, as in V1. Without a group nothing runs.
+    /// or of its code changed, all functions are started anew, as in V1. Without a group nothing
+    /// runs.
     ///
     /// Models that functions use are brought, and the functions started, after this returned.
     ///
@@ -75,52 +99,83 @@ impl Running {
         self: &Arc<Self>,
         group: Option<Group>,
         config: &Config,
-    ) -> Result<()> {
+        ways: Option<Arc<Ways>>,
+    ) -> Result<Functions> {
         let Some(mut group) = group else {
             self.stop().await;
-            return Ok(());
+            return Ok(Functions::None);
         };
+        let mut done = if group.functions.is_empty() { Functions::None } else { Functions::Keep };
         let code = self.find_code(&mut group, &config.greengrass)?;
         let bringing = Bringing::new(self.store.clone(), group.clone(), config)?;
-        let deployed = Deployed { group, code, settings: config.greengrass.clone() };
+        self.keys.ask(cloud::remote(config)?);
+        let code_identity = code::identity(code.values());
+        let deployed = Deployed { group, code, code_identity, settings: config.greengrass.clone() };
         let mut now = self.now.lock().await;
         match &*now {
-            Some(now) if now.deployed == deployed => now.end_task(),
+            Some(now) if now.deployed == deployed && same(&now.ways, &ways) => now.end_task(),
             _ => {
+                if done == Functions::Keep {
+                    done = Functions::Start;
+                }
                 // The next core takes the port of the last one.
                 if let Some(last) = now.take() {
                     last.stop().await;
                 }
-                not_yet(&deployed.group);
-                let core = self.core(&deployed).await?;
-                *now = Some(Now { deployed, core, started: false, task: None });
+                let (core, connectors) = self.core(&deployed, ways.as_ref()).await?;
+                let (started, task) = (false, None);
+                *now = Some(Now { deployed, ways, core, connectors, started, task });
             }
         }
         if let Some(now) = &mut *now {
-            let connectors = models::services(&now.deployed.group)?;
-            let connectors = connectors.into_iter().map(|service| service.name).collect();
-            let task = self.clone().bring(bringing, connectors);
+            let task = self.clone().bring(bringing, now.connectors.clone());
             now.task = Some(tokio::spawn(task).abort_handle());
         }
-        Ok(())
+        Ok(done)
     }
 
-    /// A core for a deployment, whose functions are not started.
-    async fn core(&self, deployed: &Deployed) -> Result<Core> {
-        let Deployed { group, code, settings } = deployed;
-        let core = Core::new(group, self.options(group, code, settings)).await?;
-        for service in models::services(group)? {
+    /// A core for a deployment, whose functions are not started, and its connectors.
+    async fn core(
+        &self,
+        deployed: &Deployed,
+        ways: Option<&Arc<Ways>>,
+    ) -> Result<(Core, Connectors)> {
+        let Deployed { group, code, settings, .. } = deployed;
+        let mut options = self.options(group, code, settings);
+        options.keys = Some(self.keys.clone());
+        if let Some(ways) = ways {
+            options.uplink = ways.uplink();
+            options.log_sink = ways.log_sink();
+        }
+        let core = Core::new(group, options).await?;
+        let feedback = match ways {
+            Some(ways) => ways.connect(&core, group)?,
+            None => None,
+        };
+        let served = models::services(group);
+        for unserved in &served.unserved {
+            tracing::error!("{}", unserved.error);
+            let connector = UnservedConnector::new(unserved, core.logs());
+            core.register(&unserved.address, Arc::new(connector));
+        }
+        let connect = |service: ConnectorService| {
             let (address, logs) = (service.address.clone(), core.logs().clone());
             let services = self.services.clone();
-            let connector = InferenceConnector::new(services, service.name, address, logs);
-            core.register(&service.address, Arc::new(connector));
-        }
-        Ok(core)
+            let mut connector = InferenceConnector::new(services, service.name, address, logs);
+            if let (Some(feedback), Some(configuration)) = (&feedback, service.feedback) {
+                connector = connector.with_feedback(feedback.clone(), configuration);
+            }
+            let connector = Arc::new(connector);
+            core.register(&service.address, connector.clone());
+            connector
+        };
+        let connectors = served.services.into_iter().map(connect).collect();
+        Ok((core, connectors))
     }
 
     /// Brings models and starts functions; goes on until all models are there, and starts the
     /// functions anew when one came later or is another than before.
-    async fn bring(self: Arc<Self>, bringing: Bringing, connectors: Vec<String>) {
+    async fn bring(self: Arc<Self>, bringing: Bringing, connectors: Connectors) {
         let (bringing, mut pause) = (Arc::new(bringing), FIRST_PAUSE);
         loop {
             let all = bringing.clone();
@@ -128,7 +183,12 @@ impl Running {
             let brought = brought.unwrap_or_default();
             // Functions that ask once when they are imported, as documented ones do, ask in vain
             // while a model is still fetched: in V1 a deployment had it fetched before.
-            let _ = tokio::time::timeout(CONNECTORS, self.settled(&connectors)).await;
+            let all_settled = async {
+                for connector in &connectors {
+                    connector.settled().await;
+                }
+            };
+            let _ = tokio::time::timeout(CONNECTORS, all_settled).await;
             if let Err(error) = self.start(brought.changed).await {
                 tracing::error!("functions cannot be started: {error:#}");
             }
@@ -140,35 +200,21 @@ impl Running {
         }
     }
 
-    /// Waits until each of these services answers, or was found not to.
-    async fn settled(&self, connectors: &[String]) {
-        let is_settled = |name: &String| {
-            self.services.get(name).is_some_and(|service| {
-                service.is_ready() || matches!(service.state(), ServiceState::Broken(_))
-            })
-        };
-        while !connectors.iter().all(is_settled) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
     /// Starts the functions, or starts them anew.
     async fn start(&self, anew: bool) -> Result<()> {
         let mut now = self.now.lock().await;
-        let Some(Now { deployed, core, started, task }) = now.take() else { return Ok(()) };
-        if started && !anew {
-            *now = Some(Now { deployed, core, started, task });
-            return Ok(());
+        let Some(mut running) = now.take() else { return Ok(()) };
+        if running.started && anew {
+            running.core.stop().await;
+            (running.core, running.connectors) =
+                self.core(&running.deployed, running.ways.as_ref()).await?;
+            running.started = false;
         }
-        let mut core = match started {
-            true => {
-                core.stop().await;
-                self.core(&deployed).await?
-            }
-            false => core,
-        };
-        core.start();
-        *now = Some(Now { deployed, core, started: true, task });
+        if !running.started {
+            running.core.start();
+            running.started = true;
+        }
+        *now = Some(running);
         Ok(())
     }
 
@@ -182,18 +228,12 @@ impl Running {
         let named = self.lambda_dir.clone().or_else(|| settings.lambda_dir.clone());
         let lambda_dir = named.unwrap_or_else(|| self.root.join("lambda"));
         let unpacked = self.root.join("greengrass/code");
-        let (mut places, mut missing) = (BTreeMap::new(), Vec::new());
-        for function in &mut group.functions {
-            let found = code::find(function, &lambda_dir, &unpacked);
-            for problem in found.problems {
-                match problem.severity {
-                    Severity::Error => missing.push(problem.to_string()),
-                    Severity::Warning => tracing::warn!("{problem}"),
-                }
-            }
-            if let Some(code) = found.code {
-                function.handler = Some(code.handler);
-                places.insert(function.id.clone(), code.directory);
+        let (places, problems) = code::find_all(group, &lambda_dir, &unpacked);
+        let mut missing = Vec::new();
+        for problem in problems {
+            match problem.severity {
+                Severity::Error => missing.push(problem.to_string()),
+                Severity::Warning => tracing::warn!("{problem}"),
             }
         }
         match missing.as_slice() {
@@ -236,6 +276,13 @@ impl Running {
     }
 }
 
+fn same(one: &Option<Arc<Ways>>, other: &Option<Arc<Ways>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
 impl Now {
     fn end_task(&self) {
         if let Some(task) = &self.task {
@@ -246,17 +293,5 @@ impl Now {
     async fn stop(self) {
         self.end_task();
         self.core.stop().await;
-    }
-}
-
-/// Says what of a group this version does not do.
-fn not_yet(group: &Group) {
-    for connector in &group.connectors {
-        let what = match connector.parameters {
-            Parameters::Inference(_) => continue,
-            Parameters::Feedback(_) => "samples are not taken",
-            Parameters::Metrics(_) => "metrics are not sent",
-        };
-        tracing::warn!(connector = connector.id, "{what} yet: this version only checks it");
     }
 }

@@ -10,6 +10,7 @@ mod program;
 mod bundle;
 mod config;
 mod doctor;
+mod feedback;
 mod greengrass;
 mod help;
 mod mistakes;
@@ -17,6 +18,7 @@ mod model;
 mod package;
 mod sample;
 mod shell;
+mod spool;
 
 use std::process::Command;
 

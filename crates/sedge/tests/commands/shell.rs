@@ -63,6 +63,8 @@ fn every_command_has_its_manual_page() {
             "sedge-package",
             "sedge-config",
             "sedge-service",
+            "sedge-spool",
+            "sedge-feedback",
             "sedge-greengrass",
             "sedge-runtime",
         ];

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
+use sedge_greengrass::group::{Reading, Severity};
 use sedge_package::TrustList;
 use serde_json::{Value, json};
 
 use crate::commands::{Format, OUTPUT};
 use crate::config::{Config, Isolation, Problem, ServiceConfig, Start};
+use crate::greengrass::{self, GroupFlags};
 use crate::table::{self, Align};
 
 const EXAMPLES: &str = "\
@@ -38,8 +40,10 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let file = self.file.display().to_string();
+        let mut is_right = true;
         let (problems, found) = match Config::checked(&self.file)? {
-            Ok(config) => {
+            Ok(mut config) => {
+                is_right = take_group(&mut config);
                 let names = config.service.iter().map(ServiceConfig::name).collect::<Vec<_>>();
                 (Vec::new(), Some((config, names)))
             }
@@ -65,7 +69,7 @@ impl Check {
                 let problems: Vec<Value> = problems.iter().map(problem).collect();
                 let document = json!({
                     "file": file,
-                    "right": found.is_some(),
+                    "right": found.is_some() && is_right,
                     "problems": problems,
                     "services": services,
                 });
@@ -81,8 +85,25 @@ impl Check {
                 crate::say("warning", &format!("{} is not here", path.display()));
             });
         }
-        Ok(if found.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if found.is_some() && is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Adds the services of the group that the configuration names, and tells what is wrong or odd in
+/// it; false when it could not be served. Files that are not here may be on the device.
+fn take_group(config: &mut Config) -> bool {
+    let files = &config.greengrass.group;
+    if files.is_empty() || files.iter().any(|file| !file.exists()) {
+        return true;
+    }
+    let group = GroupFlags::default().or(&config.greengrass);
+    let Reading { group, report } = group.definitions.read(&group.files);
+    for problem in &report.problems {
+        let word = if problem.severity == Severity::Error { "error" } else { "warning" };
+        crate::say(word, &problem.to_string());
+    }
+    config.service.extend(greengrass::sections(&group));
+    !report.has_errors()
 }
 
 /// `FILE:LINE: KEY: PROBLEM`, and the hint on a line of its own.
@@ -102,7 +123,7 @@ fn missing(config: &Config) -> impl Iterator<Item = &Path> {
         model.into_iter().chain(service.labels.as_deref())
     });
     let files = [&config.download.ca_file, &config.s3.secret_access_key_file];
-    let files = files.into_iter().flatten().map(PathBuf::as_path);
+    let files = files.into_iter().flatten().chain(&config.greengrass.group).map(PathBuf::as_path);
     keys.chain(files).chain(services).filter(|path| !path.exists())
 }
 
@@ -131,7 +152,12 @@ fn as_json(name: &str, service: &ServiceConfig) -> Value {
 /// What will be served, and within which limits.
 fn summary(config: &Config, names: &[String]) -> String {
     if names.is_empty() {
-        return "right; no [[service]] yet, so that nothing is served\n".into();
+        let group = if config.greengrass.group.is_empty() {
+            "no [[service]] yet, so that nothing is served"
+        } else {
+            "neither a [[service]] nor a connector of the group serves a model"
+        };
+        return format!("right; {group}\n");
     }
     let limits = sedge_service::Limits::default();
     let head = ["service", "model", "isolation", "start", "queue", "timeout ms", "memory MiB"];

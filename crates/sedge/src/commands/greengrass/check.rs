@@ -30,7 +30,7 @@ Exit codes:
 /// Tell all that is wrong or odd in a group's definitions, each with path, rule and hint
 ///
 /// Reads bundles, single definitions as the AWS CLI takes and prints them, CloudFormation templates
-/// in JSON, and group.json of a core. Also looks for the code of functions, and for the devices and
+/// in JSON or YAML, and group.json of a core. Also looks for the code of functions, and for the devices and
 /// directories that they use.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]

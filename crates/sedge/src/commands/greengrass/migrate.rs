@@ -13,7 +13,7 @@ use sedge_greengrass::models;
 use toml::Value;
 
 use crate::commands::OUTPUT;
-use crate::config::{self, ServiceConfig};
+use crate::config::{self, Preset, ServiceConfig};
 use crate::greengrass::{self, Definitions};
 
 const EXAMPLES: &str = "\
@@ -48,7 +48,7 @@ pub(crate) struct Migrate {
 impl Migrate {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Reading { group, report } = self.definitions.read(&self.file);
-        greengrass::refuse(&report, &self.file)?;
+        greengrass::refuse(&report, &self.file, &self.definitions)?;
         for problem in report.of(Severity::Warning) {
             crate::say("warning", &problem.to_string());
         }
@@ -82,12 +82,17 @@ fn written(group: &Group, files: &[PathBuf]) -> Result<String> {
          and of the Open Inference Protocol. Functions written for the machine-learning SDK of \
          Greengrass need `sedge serve --group` instead, which reads the definitions as they are.",
     );
-    for (section, service) in greengrass::sections(group)?.iter().zip(models::services(group)?) {
+    let served = models::services(group);
+    for (section, service) in greengrass::sections(group).iter().zip(served.services) {
         let connector = group.connectors.iter().find(|known| known.id == service.connector);
         text.push('\n');
         if let Some(connector) = connector {
             service_of(&mut text, connector, section, group);
         }
+    }
+    for unserved in &served.unserved {
+        text.push('\n');
+        comment(&mut text, &format!("Left out: {}", unserved.error));
     }
     text.push('\n');
     left_out(&mut text, group);
@@ -128,20 +133,20 @@ fn service_of(text: &mut String, connector: &Connector, section: &ServiceConfig,
         comment(text, &format!("Changed: mebibytes, rounded up; the connector had {kb} KB."));
         key(text, "memory_mib", i64::try_from(mib).unwrap_or(i64::MAX));
     }
+    let prepared = section.customs.iter();
+    let prepared = prepared.filter_map(|(path, value, _)| {
+        Some(format!("{} = {value}", path.strip_prefix("input.0.")?))
+    });
+    let prepared = prepared.collect::<Vec<_>>().join(", ");
     comment(
         text,
-        "How the connector prepares pictures. What the model itself says goes first there; here \
-         everything that is not a comment overrides it.",
+        &format!(
+            "Pictures are prepared as the connector did where neither the model's files nor a \
+             model.toml beside them say otherwise: {prepared}. What a [service.input] says goes \
+             before all of that."
+        ),
     );
-    text.push_str("[service.input]\n");
-    let prepared = section.customs.iter();
-    let prepared =
-        prepared.filter_map(|(path, value, _)| Some((path.strip_prefix("input.0.")?, value)));
-    for (name, value) in prepared {
-        // The camera's note is the one thing that no model says anything of.
-        let marked = if name == "orientation" { "" } else { "#" };
-        let _ = writeln!(text, "{marked}{name} = {value}");
-    }
+    key(text, "preset", Preset::of(inference.algorithm).0);
     for (note, told) in notes(inference, group) {
         if told {
             comment(text, note);
@@ -219,4 +224,34 @@ fn comment(text: &mut String, words: &str) {
     }
     text.push_str(&line);
     text.push('\n');
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use sedge_greengrass::group::{Options, read_files};
+
+    /// What was a comment once did not hold: detection without a size answered nothing.
+    #[test]
+    fn what_is_written_prepares_pictures_as_the_connector_does() {
+        for name in ["classification", "detection"] {
+            let file =
+                format!("{}/../../testdata/greengrass/{name}.json", env!("CARGO_MANIFEST_DIR"));
+            let group = read_files(&[file.into()], &Options::default()).group;
+            let written = config::parse(&written(&group, &[]).unwrap(), Path::new("")).unwrap();
+            let said = |service: &ServiceConfig| {
+                let all = service.overrides().into_iter();
+                // Whose they are decides what goes before them.
+                all.map(|(key, value, origin)| {
+                    (key, value, matches!(origin, sedge_package::Origin::Custom(_)))
+                })
+                .collect::<Vec<_>>()
+            };
+            let connector = greengrass::sections(&group);
+            assert_eq!(connector.len(), 1);
+            assert_eq!(said(&written.service[0]), said(&connector[0]), "{name}");
+            assert!(said(&connector[0]).iter().all(|(.., custom)| *custom));
+        }
+    }
 }

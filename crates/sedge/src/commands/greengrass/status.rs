@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use crate::commands::{Format, OUTPUT};
-use crate::table::{self, Align};
+use crate::table;
 use crate::{control, root};
 
 const EXAMPLES: &str = "\
@@ -55,28 +55,28 @@ impl Status {
 
 fn table(answer: &Value) -> String {
     let functions = answer["functions"].as_array().map_or(&[][..], Vec::as_slice);
+    let name = |function: &Value| {
+        let arn = function["arn"].as_str().unwrap_or_default();
+        arn.split_once(":function:").map_or(arn, |(_, name)| name).to_owned()
+    };
     let head = ["function", "kind", "state", "processes", "answered", "failed", "ended"];
     let row = |function: &Value| {
-        let text = |key: &str| function[key].as_str().unwrap_or_default().to_owned();
-        let number = |key: &str| function[key].to_string();
-        let arn = text("arn");
-        let name = arn.split_once(":function:").map_or(arn.as_str(), |(_, name)| name);
         let kind = if function["pinned"] == true { "long-lived" } else { "on demand" };
-        let counts = ["processes", "answered", "failed", "ended"].map(number);
-        [vec![name.to_owned(), kind.to_owned(), text("state")], counts.to_vec()].concat()
+        let state = function["state"].as_str().unwrap_or_default();
+        let counts = ["processes", "answered", "failed", "ended"];
+        let counts = counts.map(|key| function[key].to_string());
+        [vec![name(function), kind.to_owned(), state.to_owned()], counts.to_vec()].concat()
     };
-    let rows: Vec<Vec<String>> = std::iter::once(head.map(str::to_owned).to_vec())
-        .chain(functions.iter().map(row))
-        .collect();
-    let aligns: Vec<Align> =
-        (0..head.len()).map(|at| if at < 3 { Align::Left } else { Align::Right }).collect();
     let mut told = match functions {
         [] => "no functions\n".to_owned(),
-        _ => table::lines(&rows, &aligns, ""),
+        _ => table::under(&head, functions.iter().map(row), 3),
     };
-    for (row, function) in rows.iter().skip(1).zip(functions) {
+    for function in functions {
         if let Some(error) = function["last_error"].as_str() {
-            let _ = writeln!(told, "{}: {}", row[0], table::printable(error));
+            let at = function["last_error_at"].as_str().unwrap_or("-");
+            // What passed is no trouble now.
+            let before = if function["state"] == "ready" { "before, " } else { "" };
+            let _ = writeln!(told, "{}: {before}{at}: {}", name(function), table::printable(error));
         }
     }
     let count = |key: &str| answer[key].to_string();

@@ -16,7 +16,7 @@ Examples:
 
 Exit codes:
   0  written; what is still to be filled in is listed
-  1  the model could not be read, or model.toml is there already
+  1  the model could not be read, is in an archive, or model.toml is there already
   2  the command line was not understood";
 
 /// Write a model.toml with everything that is known, to fill in
@@ -39,6 +39,13 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let package = Package::open(&self.model, &self.overrides.overrides()?)?;
+        if package.is_archive() && self.output.is_none() {
+            bail!(
+                "{} is an archive, and a model.toml belongs into it, beside the model. Hint: unpack \
+                 it and name the directory, or give --output",
+                self.model.display()
+            );
+        }
         write(&package, self.output, self.force)
     }
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sedge_api::{Manager, Options};
+use sedge_api::{Manager, Options, Outward};
 use sedge_greengrass::group::Group;
 use sedge_host::{Host, ServiceSpec};
 use sedge_service::Services;
 
 use crate::config::Config;
+use crate::egress::Egress;
 use crate::greengrass::Running;
 use crate::hosting::{self, Control, Flags, Sources};
 use crate::root;
@@ -53,8 +54,14 @@ impl Hosted {
         let socket = root::control_socket(&root);
         let definitions = &sources.group.definitions;
         let running = Arc::new(Running::new(&root, definitions, store, services.clone()));
-        let control = Arc::new(Control { host: host.clone(), sources, flags, running });
+        let egress = Arc::new(Egress::new(&root, services.clone()));
+        let control = Arc::new(Control { host: host.clone(), sources, flags, running, egress });
         Ok(Self { control, host, services, specs, group, config, socket })
+    }
+
+    /// Who knows what leaves the device.
+    pub(super) fn outward(&self) -> Arc<dyn Outward> {
+        self.control.egress.clone()
     }
 
     /// Begins the services and listens at the control socket.
@@ -72,8 +79,10 @@ impl Hosted {
         let manager: Arc<dyn Manager> = self.control.clone();
         let router = sedge_api::control_router(self.services.clone(), options.clone(), manager);
         tokio::spawn(sedge_api::serve_local(listener, router));
+        let ways = self.control.egress.apply(&self.config, self.group.as_ref()).await?;
         self.host.apply(self.specs.clone()).await?;
-        self.control.running.deploy(self.group.clone(), &self.config).await?;
+        self.control.egress.watch(&self.config)?;
+        self.control.running.deploy(self.group.clone(), &self.config, ways).await?;
         Ok(())
     }
 
@@ -90,6 +99,7 @@ impl Hosted {
     pub(super) async fn stop(self) {
         self.control.running.stop().await;
         self.host.stop().await;
+        self.control.egress.stop().await;
         let _ = std::fs::remove_file(&self.socket);
     }
 }

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::under;
-use crate::table::{self, Align};
+use crate::table::{self, Align, under};
 
 pub(super) fn list(answer: &Value) -> String {
     let services = answer["services"].as_array().map_or(&[][..], Vec::as_slice);
@@ -163,7 +162,12 @@ pub(super) fn logs(answer: &Value) -> String {
 pub(super) fn changes(answer: &Value) -> String {
     let services = answer["services"].as_array().map_or(&[][..], Vec::as_slice);
     let row = |change: &Value| vec![text(&change["service"]), text(&change["change"])];
-    table::lines(&services.iter().map(row).collect::<Vec<_>>(), &[Align::Left; 2], "")
+    let mut rows: Vec<_> = services.iter().map(row).collect();
+    // Those of a group, all together: they call each other.
+    if let Some(change) = answer["functions"].as_str().filter(|change| *change != "none") {
+        rows.push(vec!["all functions".to_owned(), change.to_owned()]);
+    }
+    table::lines(&rows, &[Align::Left; 2], "")
 }
 
 pub(super) fn update(name: &str, answer: &Value) -> String {

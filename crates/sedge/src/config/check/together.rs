@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::Walk;
-use crate::config::{Isolation, S3, ServiceConfig, Trust};
+use crate::config::{Greengrass, Isolation, S3, ServiceConfig, Trust};
 
 impl Walk<'_> {
     pub(super) fn together(&mut self, spans: &DeTable<'_>, values: &Table, base: &Path) {
@@ -21,6 +21,7 @@ impl Walk<'_> {
             match (name, spans) {
                 ("trust", DeValue::Table(spans)) => self.trust(spans, value, base),
                 ("s3", DeValue::Table(spans)) => self.s3(spans, value),
+                ("greengrass", DeValue::Table(spans)) => self.greengrass(spans, value),
                 ("service", DeValue::Array(spans)) => {
                     let mut names = HashSet::new();
                     let values = value.as_array().into_iter().flatten();
@@ -49,6 +50,16 @@ impl Walk<'_> {
         let here: Vec<String> = trust.keys.into_iter().filter(here).collect();
         if let Err(error) = TrustList::read(&here, base) {
             self.tell(place(spans, "keys"), "trust.keys".into(), error.to_string(), None);
+        }
+    }
+
+    fn greengrass(&mut self, spans: &DeTable<'_>, value: &Value) {
+        let Ok(greengrass) = Greengrass::deserialize(value.clone()) else { return };
+        for text in &greengrass.parameters {
+            if let Err(problem) = crate::greengrass::parameter(text) {
+                let at = place(spans, "parameters");
+                self.tell(at, "greengrass.parameters".into(), problem, None);
+            }
         }
     }
 
@@ -106,7 +117,7 @@ impl Walk<'_> {
 }
 
 /// Where a key stands; at the start of the text when it does not.
-fn place(spans: &DeTable<'_>, key: &str) -> usize {
+pub(super) fn place(spans: &DeTable<'_>, key: &str) -> usize {
     let found = spans.iter().find(|(name, _)| name.get_ref() == key);
     found.map_or(0, |(name, _)| name.span().start)
 }

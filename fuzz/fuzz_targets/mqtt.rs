@@ -1,0 +1,5 @@
+//! See `mqtt.rs` of the library.
+
+#![cfg_attr(fuzzing, no_main)]
+
+sedge_fuzz::main!(mqtt);

@@ -10,13 +10,16 @@ use crate::program::{self, Server, text};
 fn double() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("neo-double");
-        std::fs::create_dir_all(&directory).unwrap();
-        let library = directory.join("libdlr.so");
+        // Tests may run in processes of their own, and the others load it while it is made again.
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let draft = tempfile::tempdir_in(place).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neo/libdlr.c");
+        let made = draft.path().join("libdlr.so");
         let flags = ["-shared", "-fPIC", "-w", "-o"];
-        let cc = Command::new("cc").args(flags).arg(&library).arg(source).status().unwrap();
+        let cc = Command::new("cc").args(flags).arg(&made).arg(source).status().unwrap();
         assert!(cc.success(), "cc");
+        let library = place.join("libdlr.so");
+        std::fs::rename(made, &library).unwrap();
         library
     })
 }

@@ -15,10 +15,11 @@ import make_models
 import plots
 import report
 import server
+import spool
 from runners import SITE, Runners
 
 HERE = Path(__file__).parent
-PARTS = ["raw", "picture", "server", "isolation", "greengrass", "memory"]
+PARTS = ["raw", "picture", "server", "isolation", "greengrass", "spool", "memory"]
 
 
 def arguments():
@@ -79,6 +80,9 @@ def measured(args):
     if "greengrass" in parts:
         note("greengrass")
         results["greengrass"] = greengrass.measure(wanted["greengrass"], runners, http)
+    if "spool" in parts:
+        note("spool")
+        results["spool"] = spool.measure(args.work, turn["rounds"], args.quick)
     if "memory" in parts:
         note("memory")
         results["footprint"] = server.footprint(runners)

@@ -16,6 +16,7 @@ def markdown(results, reading):
         "server": server(results.get("server", [])),
         "isolation": isolation(results.get("isolation", [])),
         "greengrass": greengrass(results.get("greengrass", [])),
+        "spool": spool(results.get("spool", [])),
         "memory": memory(results),
         "noise": noise(results),
         "missing": missing(results),
@@ -159,6 +160,22 @@ def greengrass(rows):
         lines.append([row["name"], f"{p50['sdk']:.0f}", f"{p50['http']:.0f}",
                       f"{p50['sdk'] - p50['http']:+.0f}", f"{own:.0f}" if own else "",
                       ratio(p50["sdk"], own) if own else ""])
+    return table(head, lines)
+
+
+def spool(rows):
+    names = {"always": "before `append` returns", "every": "once a second", "never": "never"}
+    head = ["record", "synced", "appends/s", "p50 us", "p99 us", "drained/s", "SQLite appends/s",
+            "SQLite p50 us", "SQLite drained/s", "p50, Sedge / SQLite"]
+    lines = []
+    for row in rows:
+        ours, peer = row["sedge"], row.get("sqlite")
+        lines.append([f"{row['bytes'] >> 10} KiB", names[row["policy"]],
+                      f"{ours['append_per_s']:.0f}", f"{ours['p50_us']:.1f}",
+                      f"{ours['p99_us']:.0f}", f"{ours['drain_per_s']:.0f}",
+                      *([f"{peer['append_per_s']:.0f}", f"{peer['p50_us']:.1f}",
+                         f"{peer['drain_per_s']:.0f}", ratio(ours["p50_us"], peer["p50_us"])]
+                        if peer else [""] * 4)])
     return table(head, lines)
 
 

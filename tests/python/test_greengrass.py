@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,6 +139,8 @@ def cloud():
         for line in process.stderr:
             if match := re.search(r"Running on (http://\S+)", line):
                 break
+        # It writes a line for each request, and stops where nobody reads them.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
         endpoint = match.group(1)
         made_up = {"aws_access_key_id": "made", "aws_secret_access_key": "up"}
         s3 = boto3.client("s3", endpoint_url=endpoint, region_name=REGION, **made_up)

@@ -190,7 +190,8 @@ fn read_half(bytes: &[u8], half: usize) -> Option<(Ledger, Place)> {
     let ranges = numbers[10..].chunks_exact(2).map(|pair| (pair[0], pair[1]));
     let mut ledger = Ledger::of(*head, *counts.first_chunk()?, ranges);
     let mut place = Place { generation: *generation, salt: *salt, half, used: length };
-    for note in bytes[length..].chunks_exact(NOTE_BYTES) {
+    let mut notes = bytes[length..].chunks_exact(NOTE_BYTES);
+    for note in notes.by_ref() {
         let (end, first, last) = (short(note, 4) as usize, long(note, 16), long(note, 24));
         let sound = short(note, 0) == crc32fast::hash(&note[4..])
             && long(note, 8) == place.salt
@@ -200,6 +201,10 @@ fn read_half(bytes: &[u8], half: usize) -> Option<(Ledger, Place)> {
         let Some(&end) = end else { break };
         ledger.note(end, first, last);
         place.used += NOTE_BYTES;
+    }
+    // Later notes lie behind a hole. New ones would fill it, and these be read again with them.
+    if notes.any(|note| long(note, 8) == place.salt) {
+        place.used = HALF_BYTES;
     }
     Some((ledger, place))
 }

@@ -33,7 +33,7 @@ pub(crate) struct Waiting {
 }
 
 /// How often a lane is read again when the process that holds the spool removed a file meanwhile.
-const TRIES: usize = 8;
+const TRIES: usize = 100;
 
 /// Reads a lane. Damage is no error.
 pub(crate) fn scan(system: &dyn System, lane: &Path) -> io::Result<Scan> {

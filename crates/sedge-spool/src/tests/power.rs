@@ -228,6 +228,57 @@ fn a_damaged_cursor_loses_nothing() {
     }
 }
 
+/// A loss of power may take records and the first of the notes about them, and leave later notes.
+/// Those were read again once, when newer ones had filled the hole, and took the numbers for theirs
+/// that had been given to other records by then.
+#[test]
+fn notes_behind_a_hole_are_never_read_again() {
+    let system = Simulated::new();
+    let options = Options { segment_bytes: 300, ..always() };
+    let spool = open(&system, &options);
+    let consumer = spool.consumer("mqtt").unwrap();
+    for index in 0..8 {
+        assert!(append(&spool, "mqtt", Priority::Normal, &body(index, 200)));
+        let record = consumer.try_next().unwrap().unwrap();
+        consumer.settle(record.id, Settled::Delivered).unwrap();
+    }
+    drop((consumer, spool));
+    let (mut damaged, mut taken_again) = (0, 0);
+    for at in (0..2 * (16 << 10)).step_by(8) {
+        let is_there = std::cell::Cell::new(false);
+        let broken = system.copy();
+        broken.each_file(|path, bytes| {
+            if path.ends_with("cursor") {
+                is_there.set(bytes[at..at + 8].iter().any(|&byte| byte != 0));
+                bytes[at..at + 8].fill(0);
+            } else if path.extension().is_some_and(|extension| extension == "v1") {
+                bytes.clear();
+            }
+        });
+        damaged += usize::from(is_there.get());
+        for settled in (0..8).filter(|_| is_there.get()) {
+            let system = broken.copy();
+            let spool = open(&system, &options);
+            let again = waiting(&spool, "mqtt").len();
+            for index in 100..110 {
+                assert!(append(&spool, "mqtt", Priority::Normal, &body(index, 200)));
+            }
+            let consumer = spool.consumer("mqtt").unwrap();
+            for _ in 0..again + settled {
+                let record = consumer.try_next().unwrap().unwrap();
+                taken_again += usize::from(record.id.number <= 8 && index(&record) >= 100);
+                consumer.settle(record.id, Settled::Delivered).unwrap();
+            }
+            drop((consumer, spool));
+            let found: Vec<u64> =
+                waiting(&open(&system, &options), "mqtt").iter().map(index).collect();
+            let expected: Vec<u64> = (100 + settled as u64..110).collect();
+            assert_eq!(found, expected, "byte {at}, {settled} settled");
+        }
+    }
+    assert!(damaged > 20 && taken_again > 50, "{damaged}, {taken_again}: the hole is elsewhere");
+}
+
 #[test]
 fn damage_done_while_it_is_open_is_passed_over() {
     let system = Simulated::new();

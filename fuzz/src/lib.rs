@@ -24,6 +24,7 @@ mod png;
 pub mod sagemaker;
 pub mod seeds;
 pub mod signature;
+pub mod spool;
 pub mod tensorflow;
 pub mod tflite;
 pub mod variables;
@@ -43,7 +44,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     image::TARGET,
     tflite::TARGET,
     onnx::TARGET,
@@ -58,6 +59,7 @@ pub const TARGETS: [Target; 14] = [
     oip::TARGET,
     group::TARGET,
     mqtt::TARGET,
+    spool::TARGET,
 ];
 
 impl Target {

@@ -35,6 +35,7 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
         "oip" => inferences(),
         "group" => definitions(),
         "mqtt" => crate::mqtt::seeds(),
+        "spool" => crate::spool::seeds(),
         _ => Vec::new(),
     }
 }

@@ -19,8 +19,7 @@ pub use body::Body;
 use body::{Bandwidth, Sending};
 pub use error::ClientError;
 
-use crate::Remote;
-use crate::mqtt::Identity;
+use crate::{Identity, Remote};
 
 /// Most bytes of an answer's headers, and of answers that are read as text.
 const MOST_HEADER_BYTES: usize = 64 << 10;

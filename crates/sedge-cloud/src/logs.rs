@@ -135,13 +135,13 @@ fn check(group: &str, stream: &str) -> Result<(), ClientError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/#".contains(&byte);
     if !(1..=512).contains(&group.len()) || !group.bytes().all(fits) {
         let problem = "1 to 512 of letters, digits and ._-/#";
-        return Err(ClientError::Setting(format!(
+        return Err(ClientError::Request(format!(
             "'{group}' is no name of a log group: {problem}"
         )));
     }
     if !(1..=512).contains(&stream.len()) || stream.contains([':', '*']) {
         let problem = "1 to 512 bytes without : and *";
-        return Err(ClientError::Setting(format!(
+        return Err(ClientError::Request(format!(
             "'{stream}' is no name of a log stream: {problem}"
         )));
     }

@@ -108,7 +108,7 @@ impl Metrics {
 /// Refuses namespaces that CloudWatch does not take from users.
 fn check_namespace(namespace: &str) -> Result<(), ClientError> {
     let refuse = |problem: &str| {
-        Err(ClientError::Setting(format!("'{namespace}' is no namespace of metrics: {problem}")))
+        Err(ClientError::Request(format!("'{namespace}' is no namespace of metrics: {problem}")))
     };
     let readable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     if !(1..=255).contains(&namespace.len()) || !namespace.bytes().all(readable) {

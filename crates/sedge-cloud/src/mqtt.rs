@@ -34,7 +34,7 @@ use bytes::Bytes;
 pub use error::LinkError;
 pub use link::Link;
 pub use packet::{Properties, Protocol, Publish, Qos};
-pub use settings::{Identity, Login, Pem, Settings, SettingsError, Tls, Version};
+pub use settings::{Login, Settings, SettingsError, Tls, Version};
 pub use status::{LATENCY_BOUNDS_MS, Latency, State, Status};
 
 /// What comes later.

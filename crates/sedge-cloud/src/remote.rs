@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::mqtt::Identity;
+use crate::Identity;
 
 /// How the cloud is reached: endpoints, credentials, proxy, limits.
 #[derive(Clone, Debug)]

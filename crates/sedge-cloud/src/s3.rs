@@ -110,7 +110,7 @@ impl S3 {
 
 fn check(object: &PutObject) -> Result<(), ClientError> {
     let PutObject { bucket, key, body, content_type, .. } = object;
-    let refuse = |problem: String| Err(ClientError::Setting(problem));
+    let refuse = |problem: String| Err(ClientError::Request(problem));
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(fits) {
         return refuse(format!("'{bucket}' is no name of a bucket: 3 to 63 of a-z, 0-9, - and ."));

@@ -19,8 +19,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use sedge_cloud::mqtt::{Identity, Pem};
-use sedge_cloud::{Aws, Client, ClientError, Credentials, IotRole, Origin, PutObject, Remote, S3};
+use sedge_cloud::{
+    Aws, Client, ClientError, Credentials, Identity, IotRole, Origin, Pem, PutObject, Remote, S3,
+};
 use server::{Answer, Asked, Server};
 
 /// Makes two authorities, a certificate of the server and two of devices, one for each authority;
@@ -193,7 +194,7 @@ fn who_is_not_known_is_told_why() {
     assert!(matches!(other, ClientError::Tls { .. }), "{other:?}");
     let stranger = place.path().join("stranger.key");
     let pair = error(&|role| role.identity.key = Pem::File(stranger.clone()), "device");
-    assert!(pair.to_string().contains("cannot use the private key in "), "{pair}");
+    assert!(pair.to_string().contains("it is not the key of the certificate"), "{pair}");
     for (change, words) in [
         ((|role| role.role_alias = "a/b".to_owned()) as fn(&mut IotRole), "is no role alias"),
         (|role| role.endpoint = "http://host/".to_owned(), "is no host of a credentials provider"),

@@ -109,7 +109,7 @@ fn only_servers_with_a_trusted_certificate_are_believed() {
         let mut request = from("localhost", "/m.tflite");
         request.remote.ca_file = Some(device.path(file));
         let error = device.refused(&request);
-        assert!(error.contains("cannot use the certificates in PLACE/"), "{error}");
+        assert!(error.contains("cannot use the trusted certificates in PLACE/"), "{error}");
         assert!(error.contains(words), "{error}");
     }
     device.is_sound();

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sedge_cloud::mqtt::{Identity, Pem};
-use sedge_cloud::{IotRole, Keys, Remote};
+use sedge_cloud::{Identity, IotRole, Keys, Pem, Remote};
 use sedge_greengrass::core_config::{self, CoreConfig};
 
 use crate::config::{Config, Credentials, Mqtt};

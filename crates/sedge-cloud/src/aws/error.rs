@@ -170,7 +170,7 @@ impl AwsError {
             Self::Refused { refusal, .. } => refusal.retry(),
             Self::Client(ClientError::Cancelled) => Retry::Later(Duration::ZERO),
             Self::Client(error) if error.may_pass() => Retry::Later(Duration::ZERO),
-            Self::Client(ClientError::Setting(_) | ClientError::Body(_)) => Retry::Never,
+            Self::Client(ClientError::Request(_) | ClientError::Body(_)) => Retry::Never,
             Self::Client(_) => Retry::Later(PATIENCE),
         }
     }
@@ -277,6 +277,10 @@ mod tests {
         }
         assert!(refused("SlowDown").pause(1).is_some_and(|pause| pause < PATIENCE));
         assert_eq!(refused("NoSuchBucket").pause(1), None);
+        // A certificate that is being renewed, or a name that somebody will mend.
+        let setting = AwsError::from(ClientError::Setting("no such file".to_owned()));
+        assert_eq!(setting.pause(1), Some(PATIENCE));
+        assert_eq!(AwsError::from(ClientError::Request("no key".to_owned())).pause(1), None);
     }
 
     #[test]

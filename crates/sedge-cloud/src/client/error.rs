@@ -3,6 +3,8 @@ use std::io;
 use rustls::AlertDescription as Alert;
 use ureq::Error;
 
+use crate::PemError;
+
 /// Why something could not be fetched. URLs are told without what follows a question mark, which
 /// may be secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -75,9 +77,12 @@ pub enum ClientError {
         /// What is wrong.
         problem: String,
     },
-    /// A setting that cannot be used.
+    /// A setting that cannot be used, until somebody mends it.
     #[error("{0}")]
     Setting(String),
+    /// What nobody can be asked, whatever the settings.
+    #[error("{0}")]
+    Request(String),
     /// What was to be sent cannot be read.
     #[error("cannot read what is to be sent: {0}")]
     Body(String),
@@ -87,6 +92,12 @@ pub enum ClientError {
     /// There are no credentials, or none that can be used.
     #[error("{0}")]
     Credentials(String),
+}
+
+impl From<PemError> for ClientError {
+    fn from(error: PemError) -> Self {
+        Self::Setting(error.to_string())
+    }
 }
 
 fn bare(url: &str) -> &str {

@@ -114,7 +114,7 @@ pub(super) fn home(environment: &Environment<'_>) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::IotRole;
-    use crate::mqtt::{Identity, Pem};
+    use crate::{Identity, Pem};
 
     fn keys_from(
         remote: &Remote,

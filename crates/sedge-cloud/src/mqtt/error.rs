@@ -1,9 +1,9 @@
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::packet::Malformed;
 use super::reason;
+use crate::PemError;
 
 /// Why there is no connection, or no longer. All are tried again, later and later.
 #[derive(Debug, thiserror::Error)]
@@ -40,17 +40,8 @@ pub enum LinkError {
         hint: &'static str,
     },
     /// A certificate or key that cannot be used.
-    #[error("cannot use the {what} {place}: {problem}. Hint: {hint}")]
-    Pem {
-        /// `certificate`, `key` or `authorities`.
-        what: &'static str,
-        /// Its file, or words for a text.
-        place: String,
-        /// What is wrong.
-        problem: String,
-        /// What to do about that.
-        hint: &'static str,
-    },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// The broker does not let the client in.
     #[error("the broker {broker} refuses the client '{client}': {words}. Hint: {hint}")]
     Refused {
@@ -194,9 +185,4 @@ pub(super) fn connecting(broker: &str, error: io::Error) -> LinkError {
         _ => "check host, port and network",
     };
     LinkError::Connect { broker: broker.to_owned(), error, hint }
-}
-
-/// Where a certificate comes from, in words.
-pub(super) fn place_of(path: Option<&PathBuf>) -> String {
-    path.map_or_else(|| "that was given as text".to_owned(), |path| path.display().to_string())
 }

@@ -1,9 +1,9 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::packet::Qos;
 use super::topic::{self, Limits, TopicError};
+use crate::{Identity, Pem};
 
 /// Which version of the protocol is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,35 +15,6 @@ pub enum Version {
     V5,
     /// 3.1.1.
     V311,
-}
-
-/// A certificate or key in PEM. A file is read for each connection, so that a renewed one is used
-/// by the next.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Pem {
-    /// Where it lies.
-    File(PathBuf),
-    /// The text itself.
-    Text(Vec<u8>),
-}
-
-/// What is shown of a text does not hold the key.
-impl std::fmt::Debug for Pem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
-        }
-    }
-}
-
-/// Who the client is to the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its certificate, and those between it and the authority.
-    pub certificate: Pem,
-    /// Its private key: PKCS#8, PKCS#1 or SEC1.
-    pub key: Pem,
 }
 
 /// How the connection is encrypted. The broker's certificate has to be for the host's name, which

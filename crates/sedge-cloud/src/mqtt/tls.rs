@@ -3,108 +3,47 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
 
-use super::error::{LinkError, place_of};
-use super::settings::{Pem, Settings, Tls};
-
-/// Most bytes of a certificate's or key's file: all authorities of a system take 250 KB.
-const MOST_PEM_BYTES: u64 = 4 << 20;
+use super::error::LinkError;
+use super::settings::{Settings, Tls};
+use crate::{PemError, pem};
 
 /// Reads the files, which is done for each connection anew. Blocks.
 pub(super) fn config(settings: &Settings, tls: &Tls) -> Result<Arc<ClientConfig>, LinkError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = roots(tls.ca.as_ref())?;
-    let builder = ClientConfig::builder_with_provider(provider)
+    let unusable = |error: Error| LinkError::Tls {
+        broker: settings.host.clone(),
+        problem: format!("cannot be talked to by TLS: {error}"),
+        hint: "check certificate and key",
+    };
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| pem_error("authorities", None, error.to_string()))?
-        .with_root_certificates(roots);
+        .map_err(unusable)?
+        .with_root_certificates(roots(tls)?);
     let mut config = match &tls.identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
-            let chain = certificates(&identity.certificate, "certificate")?;
-            let (text, place) = text(&identity.key, "key")?;
-            let key = PrivateKeyDer::from_pem_slice(&text)
-                .map_err(|error| pem_error("key", place, error.to_string()))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| match error {
-                Error::InconsistentKeys(_) => LinkError::Pem {
-                    what: "key",
-                    place: place_of(place),
-                    problem: "it is not the key of the certificate".to_owned(),
-                    hint: "give the key that was made with this certificate",
-                },
-                error => pem_error("key", place, error.to_string()),
-            })?
+            let (chain, key) = identity.read(&provider)?;
+            builder.with_client_auth_cert(chain, key).map_err(unusable)?
         }
     };
     config.alpn_protocols = settings.alpn();
     Ok(Arc::new(config))
 }
 
-fn roots(ca: Option<&Pem>) -> Result<RootCertStore, LinkError> {
+fn roots(tls: &Tls) -> Result<RootCertStore, PemError> {
     let mut roots = RootCertStore::empty();
-    let (found, place) = match ca {
-        Some(pem) => (certificates(pem, "authorities")?, path(pem)),
-        None => (rustls_native_certs::load_native_certs().certs, None),
+    let (taken, _) = roots.add_parsable_certificates(pem::trusted(tls.ca.as_ref())?);
+    if taken > 0 {
+        return Ok(roots);
+    }
+    let (place, hint) = match tls.ca {
+        Some(_) => ("that were given", "give the authority's certificate"),
+        None => ("of the system", "install the package ca-certificates, or set ca"),
     };
-    let (taken, _) = roots.add_parsable_certificates(found);
-    if taken == 0 {
-        let (place, hint) = match ca {
-            Some(_) => (place_of(place), "give the authority's certificate in PEM"),
-            None => ("of the system".to_owned(), "install the package ca-certificates, or set ca"),
-        };
-        let problem = "there are none".to_owned();
-        return Err(LinkError::Pem { what: "authorities", place, problem, hint });
-    }
-    Ok(roots)
-}
-
-fn certificates(pem: &Pem, what: &'static str) -> Result<Vec<CertificateDer<'static>>, LinkError> {
-    let (text, place) = text(pem, what)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    match found {
-        Ok(found) if found.is_empty() => {
-            Err(pem_error(what, place, "there is no certificate in it".to_owned()))
-        }
-        Ok(found) => Ok(found),
-        Err(error) => Err(pem_error(what, place, error.to_string())),
-    }
-}
-
-fn text<'a>(
-    pem: &'a Pem,
-    what: &'static str,
-) -> Result<(Vec<u8>, Option<&'a std::path::PathBuf>), LinkError> {
-    match pem {
-        Pem::Text(text) => Ok((text.clone(), None)),
-        Pem::File(path) => {
-            let mut text = Vec::new();
-            let read = std::fs::File::open(path).and_then(|file| {
-                io::Read::read_to_end(&mut io::Read::take(file, MOST_PEM_BYTES), &mut text)
-            });
-            read.map_err(|error| LinkError::Pem {
-                what,
-                place: path.display().to_string(),
-                problem: error.to_string(),
-                hint: "check the path, and that Sedge's user may read it",
-            })?;
-            Ok((text, Some(path)))
-        }
-    }
-}
-
-fn path(pem: &Pem) -> Option<&std::path::PathBuf> {
-    match pem {
-        Pem::File(path) => Some(path),
-        Pem::Text(_) => None,
-    }
-}
-
-fn pem_error(what: &'static str, place: Option<&std::path::PathBuf>, problem: String) -> LinkError {
-    let hint = "it has to be PEM: text between BEGIN and END lines; a key without password";
-    LinkError::Pem { what, place: place_of(place), problem, hint }
+    let problem = "there are none that can be read".to_owned();
+    Err(PemError { what: "trusted certificates", place: place.to_owned(), problem, hint })
 }
 
 /// What an error of a connection means, where it is one of TLS.

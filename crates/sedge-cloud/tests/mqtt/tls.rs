@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use sedge_cloud::mqtt::{Identity, Pem, Settings, Tls};
+use sedge_cloud::mqtt::{Settings, Tls};
+use sedge_cloud::{Identity, Pem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -94,7 +95,10 @@ async fn what_is_wrong_with_certificates_is_told() {
         (with("ca", Some(("stranger", "stranger"))), "refuses the client's certificate"),
         (with("ca", Some(("camera", "broker"))), "it is not the key of the certificate. Hint: "),
         (with("missing", mine), "missing.pem: No such file or directory"),
-        (with("empty", mine), "empty.pem: there is no certificate in it. Hint: it has to be PEM"),
+        (
+            with("empty", mine),
+            "empty.pem: it holds none. Hint: in PEM they stand between BEGIN CERTIFICATE",
+        ),
     ];
     for (settings, words) in cases {
         let queue = Arc::new(Queue::default());

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sedge_cloud::mqtt::{Login, Pem, Settings, Tls, Version};
+use sedge_cloud::Pem;
+use sedge_cloud::mqtt::{Login, Settings, Tls, Version};
 use sedge_greengrass::group::{Group, Parameters};
 
 use crate::cloud::Device;

@@ -7,6 +7,7 @@ functions with the real `greengrasssdk`.
 import json
 import os
 import re
+import signal
 import time
 from contextlib import contextmanager
 
@@ -308,3 +309,32 @@ payload = '{{"confidence":${{score}},"prediction":"${{label}}"}}'
         assert len(told) > 10 and told <= found, told - found
     listener.stop()
     assert os.path.isdir(tmp_path / "root/spool")
+
+
+def test_settings_that_cannot_be_used_change_nothing(cloud, samples, broker, tmp_path):  # noqa: F811
+    mqtt, nowhere = broker.settings("camera-7"), tmp_path / "nowhere"
+    service = f"""
+[[service]]
+name = "shapes"
+model = "{sedge.MODELS / 'mxnet-sagemaker-classifier'}"
+[service.publish]
+topic = "mli/predictions/shapes"
+"""
+    listener = Listener(broker, "mli/#")
+    picture = (PICTURES / "shape_star.png").read_bytes()
+    with serving(tmp_path, cloud[0], mqtt + service) as server:
+        for count, wrong in enumerate([
+            f"username = 'camera'\npassword_file = '{nowhere}'\n",
+            "[cloud]\nrole_alias = 'camera'\ncredentials_endpoint = 'http://127.0.0.1:9'\n"
+            "[s3]\ncredentials = 'static'\n",
+        ], start=1):
+            (tmp_path / "sedge.toml").write_text(mqtt + wrong + service)
+            server.process.send_signal(signal.SIGHUP)
+            until("a refusal", lambda: sum("nothing changes" in event["message"]
+                                           for event in server.events()) == count)
+            # The link of before goes on.
+            server.boto3().invoke_endpoint(EndpointName="shapes", Body=picture)
+            assert len(listener.json("mli/predictions/shapes", count)) == count
+        connected = [event for event in server.events() if "connected" in event["message"]]
+        assert len(connected) == 1, connected
+    listener.stop()

@@ -60,8 +60,8 @@ fn killed_at_any_moment_the_store_is_whole() {
         let operator = asked.path.trim_start_matches('/').trim_end_matches(".tar.gz");
         let files = [("m.tflite", &*model(operator)), ("noise.bin", &*noise)];
         let mut answer = Answer::file(asked, &archive(&files), operator);
-        // Long enough to be killed within.
-        answer.drip = Some((40_000, Duration::from_millis(3)));
+        // 60 ms of the 130 that a process lives on average, so that many are killed within.
+        answer.drip = Some((10_000, Duration::from_millis(3)));
         answer
     });
     let place = tempfile::tempdir().unwrap();

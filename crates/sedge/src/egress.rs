@@ -101,7 +101,8 @@ impl Egress {
     /// on where nothing of them changed.
     ///
     /// # Errors
-    /// When the spool is in use, or a setting cannot be used; then there are none.
+    /// When a setting cannot be used; then those of before go on. When the spool is in use; then
+    /// there are none.
     pub(crate) async fn apply(
         &self,
         config: &Config,
@@ -110,22 +111,26 @@ impl Egress {
         let _turn = self.turn.lock().await;
         let revision = settings::revision(config, group);
         let last = self.now().clone();
+        if let (Some(last), Some(revision)) = (&last, &revision)
+            && last.revision == *revision
+        {
+            last.outcomes.expect(group);
+            return Ok(Some(last.clone()));
+        }
+        // What cannot be used is found out while the last ones still work.
+        let peers = revision.is_some().then(|| Peers::of(config)).transpose()?;
         if let Some(last) = last {
-            if revision.as_deref() == Some(last.revision.as_str()) {
-                last.outcomes.expect(group);
-                return Ok(Some(last));
-            }
             *self.now() = None;
             last.stop().await;
         }
-        let Some(revision) = revision else {
+        let (Some(revision), Some(peers)) = (revision, peers) else {
             if let Some(kept) = &*self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
                 kept.taps.set(&self.services, BTreeMap::new());
             }
             return Ok(None);
         };
         let kept = self.kept(&config.spool)?;
-        let ways = Arc::new(Ways::open(kept, config, group, revision)?);
+        let ways = Arc::new(Ways::open(kept, peers, config, group, revision)?);
         *self.now() = Some(ways.clone());
         Ok(Some(ways))
     }
@@ -152,6 +157,20 @@ impl Egress {
     }
 }
 
+/// Who is at the other ends.
+struct Peers {
+    broker: Broker,
+    aws: Aws,
+}
+
+impl Peers {
+    fn of(config: &Config) -> Result<Self> {
+        let (broker, remote) = (Broker::of(config)?, cloud::remote(config)?);
+        let client = Client::new(&remote).context("what leaves the device")?;
+        Ok(Self { broker, aws: Aws::new(client, &remote, None)? })
+    }
+}
+
 /// The ways out, with what was configured.
 pub(crate) struct Ways {
     revision: String,
@@ -172,10 +191,14 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    fn open(kept: Kept, config: &Config, group: Option<&Group>, revision: String) -> Result<Self> {
-        let (broker, remote) = (Broker::of(config)?, cloud::remote(config)?);
-        let client = Client::new(&remote).context("what leaves the device")?;
-        let aws = Aws::new(client, &remote, None)?;
+    fn open(
+        kept: Kept,
+        peers: Peers,
+        config: &Config,
+        group: Option<&Group>,
+        revision: String,
+    ) -> Result<Self> {
+        let Peers { broker, aws } = peers;
         let Kept { spool, sampler, taps, .. } = kept;
         sampler.set_daily_bytes(config.cloud.daily_mib.map(|mib| mib << 20));
         let outcomes = Arc::new(Told::default());

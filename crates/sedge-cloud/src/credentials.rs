@@ -2,6 +2,7 @@
 
 mod chain;
 mod container;
+mod environment;
 mod iot;
 mod profile;
 
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use chain::{environment, region};
+pub(crate) use chain::region;
+pub(crate) use environment::environment;
 
 use crate::retry::jittered;
 use crate::{ClientError, Keys, Remote, Response};

@@ -20,6 +20,7 @@ mod link;
 pub mod packet;
 mod reason;
 mod settings;
+mod shared;
 mod status;
 mod subscriptions;
 mod tls;

@@ -1,49 +1,24 @@
 //! A disk that is too small: a real one of one MiB, which only root can make.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/small_disk.rs"]
+mod small_disk;
+
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use sedge_spool::{Entry, OnFull, Options, Priority, Settled, Spool, SpoolError, Sync};
 
-/// Runs the test below in a mount namespace of its own.
+/// Runs the test below there.
 #[test]
 fn a_full_disk_loses_nothing_unseen() {
-    let place = tempfile::tempdir().unwrap();
-    let root = place.path().join("root");
-    std::fs::create_dir(&root).unwrap();
-    let script =
-        r#"mount -t tmpfs -o size=1m sedge "$1" && exec "$0" --exact small --ignored --nocapture"#;
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script])
-        .arg(std::env::current_exe().unwrap())
-        .arg(&root)
-        .env("FULL_ROOT", &root)
-        .output();
-    let shown = |output: &std::process::Output| {
-        let (out, error) = (&output.stdout, &output.stderr);
-        format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(error))
-    };
-    match output {
-        Ok(output) if output.status.success() => {}
-        Ok(output) if shown(&output).contains("running 1 test") => panic!("{}", shown(&output)),
-        other => {
-            let reason = "no disk of one MiB can be mounted here; that takes root";
-            let detail = other.map_or_else(|error| error.to_string(), |output| shown(&output));
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}: {detail}");
-            #[allow(clippy::print_stderr)]
-            {
-                eprintln!("skipped: {reason}");
-            }
-        }
-    }
+    small_disk::run_on(1);
 }
 
 #[test]
 #[ignore = "started by the test above, on a small disk"]
 fn small() {
-    let Ok(root) = std::env::var("FULL_ROOT") else { return };
+    let Ok(root) = std::env::var(small_disk::ROOT) else { return };
     let directory = Path::new(&root).join("spool");
     let body = vec![7; 30_000];
     let entry =

@@ -1,17 +1,8 @@
 //! Where keys are looked for, one place after the other.
 
-use std::path::PathBuf;
-
+use super::environment::Environment;
 use super::{Issued, Origin, container, iot, profile};
 use crate::{ClientError, Credentials, Keys, Remote};
-
-/// Reads the environment; tests give another one.
-pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
-
-/// The environment of this process; an empty value is as good as none.
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
 
 /// Finds the keys that are configured, `None` for requests that are not signed.
 pub(crate) fn find(
@@ -103,11 +94,6 @@ pub(crate) fn region(
         _ => None,
     };
     profile::region(&profile::name(chosen, environment), environment)
-}
-
-/// The user's home directory.
-pub(super) fn home(environment: &Environment<'_>) -> Option<PathBuf> {
-    environment("HOME").map(PathBuf::from)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use super::chain::Environment;
+use super::environment::Environment;
 use super::{Issued, Origin, point_in_time};
 use crate::address::host;
 use crate::{Client, ClientError, Keys, Remote, Request, is_loopback};

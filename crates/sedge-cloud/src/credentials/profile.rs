@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use super::chain::{Environment, home};
+use super::environment::{Environment, home};
 use super::{Issued, Origin};
 use crate::{ClientError, Keys};
 

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use self::publishing::Publishing;
 use super::error::{BEFORE_ACCEPTED, LinkError};
 use super::incoming::{Input, Read, Waiting};
-use super::link::{Shared, Stop, Wishes};
 use super::packet::{self, Connack, Connect, Packet, Protocol};
 use super::reason::PROTOCOL_ERROR;
+use super::shared::{Memory, Shared, Stop, Wishes};
 use super::status::State;
 use super::transport::{self, Stream};
 use super::{Promise, events, tls};
@@ -54,7 +54,7 @@ impl<'a> Connection<'a> {
     /// Connects, says who the client is, and waits for the broker's answer to that.
     pub(super) async fn open(
         link: &'a Shared,
-        memory: &'a mut super::link::Memory,
+        memory: &'a mut Memory,
         protocol: Protocol,
         clean_start: bool,
     ) -> Result<Self, LinkError> {

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
@@ -6,50 +6,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::Connection;
-use super::doubt::Doubt;
 use super::error::LinkError;
-use super::flight::Flight;
 use super::packet::{Protocol, Qos};
 use super::settings::{Settings, SettingsError, Version};
+use super::shared::{Memory, Shared, Stop, Wishes};
 use super::status::{State, Status};
-use super::subscriptions::Subscriptions;
 use super::{Inbox, Outbox, events};
 
 /// Least time from one CONNECT to the next; AWS IoT takes one per second of each client.
 const BETWEEN_CONNECTS: Duration = Duration::from_secs(1);
-
-/// Filters that are wanted, as they change.
-pub(super) type Wishes = watch::Receiver<Vec<(String, Qos)>>;
-/// When the link has to have ended, once it is to.
-pub(super) type Stop = watch::Receiver<Option<Instant>>;
-
-/// What a link is made of, for everyone in it.
-pub(super) struct Shared {
-    pub(super) settings: Settings,
-    /// Host and port, for messages.
-    pub(super) broker: String,
-    pub(super) outbox: Arc<dyn Outbox>,
-    pub(super) inbox: Arc<dyn Inbox>,
-    status: Mutex<Status>,
-}
-
-impl Shared {
-    pub(super) fn tell(&self, change: impl FnOnce(&mut Status)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    pub(super) fn silent(&self, what: &'static str, waited: Duration) -> LinkError {
-        LinkError::Silent { broker: self.broker.clone(), what, waited }
-    }
-}
-
-/// What is known from one connection to the next.
-#[derive(Default)]
-pub(super) struct Memory {
-    pub(super) flight: Flight,
-    pub(super) doubt: Doubt,
-    pub(super) subscriptions: Subscriptions,
-}
 
 /// A connection to a broker that is kept: made again whenever it is lost, until [`Link::stop`].
 /// Dropped, it ends at once.
@@ -72,8 +37,7 @@ impl Link {
         settings.check()?;
         settings.check_filters(&subscriptions)?;
         let broker = format!("{}:{}", settings.host, settings.port);
-        let status = Mutex::default();
-        let shared = Arc::new(Shared { settings, broker, outbox, inbox, status });
+        let shared = Arc::new(Shared::new(settings, broker, outbox, inbox));
         let (wishes, wished) = watch::channel(subscriptions);
         let (stop, stopped) = watch::channel(None);
         let task = tokio::spawn(keep(shared.clone(), wished, stopped));
@@ -83,7 +47,7 @@ impl Link {
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.status()
     }
 
     /// Changes what is subscribed to, without a new connection.

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::mqtt::error::told;
 use crate::mqtt::flight::Sent;
-use crate::mqtt::link::{Memory, Shared};
 use crate::mqtt::packet::{self, Connack, Properties, Protocol, Publish, Qos};
 use crate::mqtt::reason::QUOTA_EXCEEDED;
+use crate::mqtt::shared::{Memory, Shared};
 use crate::mqtt::{Outgoing, Settled, events, topic};
 
 /// Bytes that wait for the socket before no more messages are taken.

@@ -1,7 +1,13 @@
+import signal
+
 import pytest
 
 from references import CLASSIFIERS, DETECTORS
 from sedge import serving
+
+# Whatever started the tests may have had it ignored, as nohup does; programs that inherit that do
+# not read their configuration again.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,8 @@ impl Lane {
             let file = system.create(&last.path(&directory))?;
             if file.len()? > last.end {
                 file.truncate(last.end)?;
+                // Else the next loss of power could bring it back, behind what is written until then.
+                file.sync()?;
             }
             tail = Some(file);
         }

@@ -60,6 +60,8 @@ fn index(record: &Record) -> u64 {
     u64::from_le_bytes(*record.body.first_chunk().unwrap())
 }
 
+/// Under every policy an end of the process takes nothing that was acknowledged, and a loss of power
+/// none with `always`; what such a loss left under the others is not taken by anything later.
 #[test]
 fn what_was_acknowledged_survives_a_cut_at_any_operation() {
     let seed = number("SEDGE_SPOOL_SEED", u64::from(std::process::id()));
@@ -71,16 +73,20 @@ fn what_was_acknowledged_survives_a_cut_at_any_operation() {
     for round in 0..number("SEDGE_SPOOL_CUTS", 400) {
         let mut random = Rng::with_seed(seed.wrapping_add(round));
         let system = Simulated::new();
+        let sync = [Sync::Always, Sync::Every(Duration::from_secs(3600)), Sync::Never];
+        let options = Options { sync: sync[random.usize(0..3)], ..always() };
         let mut next = 0;
         // By lane: what was acknowledged and is not settled, and all that may come.
         let mut wanted: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
         let mut allowed = wanted.clone();
         for life in 0..4 {
             let power = random.u8(0..3) > 0;
-            let during = format!("seed {seed}, round {round}, life {life}, power {power}");
+            let sync = options.sync;
+            let during =
+                format!("seed {seed}, round {round}, life {life}, power {power}, {sync:?}");
             let end = system.world().operations + random.u64(1..160);
             system.world().ends_at = Some(end);
-            let opened = Spool::on(Arc::new(system.clone()), Path::new("/spool"), always());
+            let opened = Spool::on(Arc::new(system.clone()), Path::new("/spool"), options.clone());
             // It may end while it is opened.
             let process = opened.ok().map(|spool| {
                 let consumers = ["mqtt", "s3"].map(|name| spool.consumer(name).unwrap());
@@ -125,7 +131,7 @@ fn what_was_acknowledged_survives_a_cut_at_any_operation() {
                 true => system.lose_power(process, &mut random),
                 false => system.kill(process),
             }
-            let spool = open(&system, &always());
+            let spool = open(&system, &options);
             for (lane, (name, priority)) in LANES.iter().enumerate() {
                 let found: Vec<u64> = (waiting(&spool, name).iter())
                     .filter(|record| record.id.priority == *priority)
@@ -133,6 +139,9 @@ fn what_was_acknowledged_survives_a_cut_at_any_operation() {
                     .collect();
                 let allowed = allowed.entry(lane).or_default();
                 let wanted = wanted.entry(lane).or_default();
+                if power && sync != Sync::Always {
+                    wanted.retain(|wanted| found.contains(wanted));
+                }
                 assert!(found.is_sorted_by(|a, b| a < b), "{during}: {found:?}");
                 assert!(found.iter().all(|found| allowed.contains(found)), "{during}");
                 let missing: Vec<_> =
@@ -141,9 +150,12 @@ fn what_was_acknowledged_survives_a_cut_at_any_operation() {
                     missing.is_empty(),
                     "{during}: {name} {priority}: {missing:?} of {found:?}"
                 );
-                allowed.retain(|index| found.contains(index));
+                if sync == Sync::Always {
+                    allowed.retain(|index| found.contains(index));
+                }
             }
-            assert_eq!(counters(&spool).lost, 0, "{during}");
+            // Settled records may be counted as lost where the notes about them are gone.
+            assert!(counters(&spool).lost == 0 || sync != Sync::Always, "{during}");
             drop(spool);
         }
     }

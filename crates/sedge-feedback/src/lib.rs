@@ -20,8 +20,8 @@ mod uploads;
 
 pub use configuration::Configuration;
 pub use counts::{Counted, Counts};
-pub use parcel::{Head, SampleMetadata};
-pub use sampler::{FeedbackError, Sample, Sampler, Verdict, destination};
+pub use parcel::{Head, SampleMetadata, split};
+pub use sampler::{FeedbackError, Sample, Sampler, Verdict, bucket, destination};
 pub use scores::{Finding, NoScores, Scores};
 pub use strategy::Strategy;
 pub use uploads::{BucketStatus, Outcomes, Uploads};

@@ -67,10 +67,15 @@ pub(crate) fn pack(head: &Head, sample: &[u8]) -> Result<Vec<u8>, serde_json::Er
 
 /// The same taken apart; `None` where it is no sample.
 pub(crate) fn unpack(body: &[u8]) -> Option<(Head, &[u8])> {
-    let (length, rest) = body.split_first_chunk::<4>()?;
-    let length = u32::from_le_bytes(*length) as usize;
-    let (head, sample) = rest.split_at_checked(length)?;
+    let (head, sample) = split(body)?;
     Some((serde_json::from_slice(head).ok()?, sample))
+}
+
+/// The body of a record that waits for a bucket, for people: what is known of the sample as JSON, as
+/// in [`Head`], and its bytes. `None` where it is no sample.
+pub fn split(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = body.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
 #[cfg(test)]

@@ -205,9 +205,17 @@ impl Sampler {
     }
 }
 
+/// What the names begin with under which samples for buckets wait.
+const PREFIX: &str = "s3.";
+
 /// Name under which the samples for a bucket wait.
 pub fn destination(bucket: &str) -> String {
-    format!("s3.{bucket}")
+    format!("{PREFIX}{bucket}")
+}
+
+/// The bucket for which samples wait under a name; `None` where it is another's.
+pub fn bucket(destination: &str) -> Option<&str> {
+    destination.strip_prefix(PREFIX)
 }
 
 /// The time of a sample as the connector of Greengrass V1 writes it: `2019-07-11 00:12:48.816752`,

@@ -11,7 +11,7 @@ use sedge_spool::{Consumer, Record, Settled, Spool, SpoolError};
 
 use crate::known;
 use crate::parcel;
-use crate::sampler::destination;
+use crate::sampler::{self, destination};
 use crate::{Head, Sampler};
 
 /// How long a thread waits before it looks whether it is to end.
@@ -51,6 +51,8 @@ pub struct BucketStatus {
     pub time: Duration,
     /// Why the sample that is next did not get there yet.
     pub waits_for: Option<String>,
+    /// Why the last sample was refused for good, until another one gets there.
+    pub refused: Option<String>,
 }
 
 /// Threads that bring samples to buckets.
@@ -88,9 +90,8 @@ impl Uploads {
             buckets: Mutex::default(),
         });
         let uploads = Self { shared, threads: Mutex::default() };
-        let prefix = destination("");
         for lane in spool.status().lanes {
-            if let Some(bucket) = lane.destination.strip_prefix(&prefix) {
+            if let Some(bucket) = sampler::bucket(&lane.destination) {
                 uploads.serve(bucket)?;
             }
         }
@@ -209,6 +210,7 @@ impl Lane<'_> {
                 self.status(|status| {
                     status.uploads += 1;
                     status.time += begun.elapsed();
+                    status.refused = None;
                 });
                 if let Some(print) = head.print.as_deref().and_then(known::parse) {
                     self.shared.sampler.known().insert(print, &head.key);
@@ -228,6 +230,7 @@ impl Lane<'_> {
                 None => {
                     let (id, key) = (&head.configuration, &head.key);
                     tracing::error!(configuration = id, key, "a sample was refused: {error}");
+                    self.status(|status| status.refused = Some(error.to_string()));
                     kept(outcomes.refused(head, bytes.len(), &error))?;
                     counts.count(&head.configuration, |counted| counted.refused += 1);
                     Ok(Settled::Refused)

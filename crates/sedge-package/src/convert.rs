@@ -52,6 +52,7 @@ impl Package {
         target: &Path,
         options: &ConvertOptions,
     ) -> Result<Converted, WriteError> {
+        self.has_graph()?;
         let draft = Draft::new(target, options.force)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut graph = self.plain(options.rewrite)?;
@@ -73,6 +74,7 @@ impl Package {
         target: &Path,
         options: &ConvertOptions,
     ) -> Result<Converted, WriteError> {
+        self.has_graph()?;
         let draft = Draft::new(target, options.force)?;
         let graph = self.plain(None)?;
         let foreign = foreign(&graph);
@@ -88,11 +90,16 @@ impl Package {
         Ok(Converted { paths: vec![path], foreign })
     }
 
+    /// Asked before anything is made at the target.
+    fn has_graph(&self) -> Result<(), WriteError> {
+        match self.compiled {
+            Some(_) => Err(WriteError::Compiled(self.file.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// The graph in plain ONNX operators, with its origin in the metadata.
     fn plain(&self, rewrite: Option<fn(&mut Graph)>) -> Result<Graph, WriteError> {
-        if self.compiled.is_some() {
-            return Err(WriteError::Compiled(self.file.clone()));
-        }
         let mut graph = self.graph.clone();
         if let Some(rewrite) = rewrite {
             rewrite(&mut graph);

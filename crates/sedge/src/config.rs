@@ -216,8 +216,9 @@ impl Config {
     /// Reads a configuration file, or tells everything that is wrong in it.
     pub(crate) fn checked(path: &Path) -> Result<Result<Self, Vec<Problem>>> {
         let text = read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        Ok(parse(&text, base))
+        // What is read again from elsewhere has to be the same.
+        let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+        Ok(parse(&text, path.parent().unwrap_or(Path::new(""))))
     }
 
     /// The same with relative paths made to start at a directory.

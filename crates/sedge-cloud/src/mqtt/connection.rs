@@ -365,7 +365,7 @@ fn closed(broker: &str, error: &io::Error, when: &'static str) -> LinkError {
          the certificate is not active, or its policy does not allow the client id"
     } else {
         "look into the broker's log; AWS IoT does this where the certificate's policy does not \
-         allow a topic"
+         allow a topic, and many brokers where another client connects with the same client id"
     };
     let problem = match error.kind() {
         io::ErrorKind::UnexpectedEof => "without a word".to_owned(),

@@ -30,7 +30,8 @@ Exit codes:
 const INSPECT: &str = "\
 Examples:
   sedge spool inspect mqtt                 the records that leave next
-  sedge spool inspect s3 --body 17 -o 17.jpg
+  sedge spool inspect s3.BUCKET            the samples for a bucket
+  sedge spool inspect s3.BUCKET --body 17 -o 17.jpg
 
 Exit codes:
   0  printed or written
@@ -39,7 +40,8 @@ Exit codes:
 const DRAIN: &str = "\
 Examples:
   sedge spool drain mqtt                   throw away what waits, after asking
-  sedge spool drain s3 --to kept --yes     move it to files in a directory
+  sedge spool drain s3.BUCKET --to kept --yes
+                                           move it to files in a directory
 
 Exit codes:
   0  nothing of the destination waits any more
@@ -128,4 +130,11 @@ impl Spool {
 fn age(age: Duration) -> String {
     let text = humantime::format_duration(Duration::from_secs(age.as_secs())).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// Headers and body of a record as people want them: of a sample, which waits as one body, what is
+/// known of it and its bytes.
+fn parts<'a>(destination: &str, headers: &'a [u8], body: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let sample = sedge_feedback::bucket(destination).and_then(|_| sedge_feedback::split(body));
+    sample.unwrap_or((headers, body))
 }

@@ -252,6 +252,23 @@ mod tests {
                 "listen = '8080'",
                 "line 1: listen: \"8080\" is not what it takes: an address and a port",
             ),
+            (
+                "[mqtt]\nhost = 'broker:8883'\ntls = false\nca_file = 'ca.pem'",
+                "line 2: mqtt.host: 'broker:8883' is no host. Hint: write the name alone; the port \
+                 is mqtt.port\n\
+                 line 4: mqtt.ca_file: tls = false does not read it: everything goes in plain \
+                 text. Hint: leave out one of them",
+            ),
+            (
+                "[[feedback]]\nname = 'unsure'\nbucket = 'samples'\nstrategy = 'least'\n\
+                 [[service]]\nmodel = 'm'\nfeedback = ['unsure']\n\
+                 [service.publish]\ntopic = 'a/+/b'",
+                "line 4: feedback.strategy: \"least\" is not what it takes: one of \"everything\", \
+                 \"random\", \"least-confidence\", \"margin\", \"entropy\", \"classes\", \
+                 \"detections\"\n\
+                 line 8: service.publish.topic: 'a/+/b' is no topic but a filter of subscribers. \
+                 Hint: write it without + and #",
+            ),
             ("[store\n", "line 1: "),
             ("s3 = { region = '' }", "line 1: s3.region: \"\" is not what it takes: a text"),
         ] {

@@ -30,7 +30,7 @@ impl Ways {
             bucket,
             uploads: status.uploads,
             seconds: status.time.as_secs_f64(),
-            problem: status.waits_for,
+            problem: status.waits_for.or(status.refused),
         };
         let samples = |(configuration, counted): (String, Counted)| SampleCounts {
             configuration,

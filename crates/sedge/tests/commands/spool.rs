@@ -102,6 +102,31 @@ fn nothing_is_drained_unseen() {
     }
 }
 
+/// A sample waits as one body; what people get of it are its two parts.
+#[test]
+fn samples_are_taken_out_as_pictures() {
+    let root = tempfile::tempdir().unwrap();
+    let spool_path = root.path().join("spool");
+    let waiting = Spool::open(&spool_path, Options::default()).unwrap();
+    let head: &[u8] = b"{\"bucket\":\"samples\",\"key\":\"a.jpg\"}";
+    let body = [&(head.len() as u32).to_le_bytes()[..], head, &[0xff, 0xd8, 0xff]].concat();
+    let (destination, priority) = ("s3.samples", Priority::Normal);
+    waiting.append(&Entry { destination, priority, headers: b"", body: &body }).unwrap();
+    drop(waiting);
+    let (table, ..) = spool(root.path(), &["inspect", "s3.samples"]);
+    assert!(table.contains("{\"bucket\":\"samples\"") && table.contains("ff d8 ff"), "{table}");
+    let file = root.path().join("1.jpg");
+    let to = ["inspect", "s3.samples", "--body", "1", "-o", file.to_str().unwrap()];
+    assert_eq!(spool(root.path(), &to).2, 0);
+    assert_eq!(std::fs::read(&file).unwrap(), [0xff, 0xd8, 0xff]);
+    let kept = root.path().join("kept");
+    let drain = ["drain", "s3.samples", "--to", kept.to_str().unwrap(), "--yes"];
+    assert_eq!(spool(root.path(), &drain).2, 0);
+    let read = |ending: &str| std::fs::read(kept.join(format!("normal-000000000001.{ending}")));
+    assert_eq!(read("body").unwrap(), [0xff, 0xd8, 0xff]);
+    assert_eq!(read("headers").unwrap(), head);
+}
+
 #[test]
 fn damage_is_found() {
     let root = root();

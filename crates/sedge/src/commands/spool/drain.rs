@@ -50,7 +50,7 @@ impl Drain {
         let mut taken = 0;
         while let Some(record) = consumer.try_next()? {
             if let Some(to) = &self.to {
-                export(to, &record)?;
+                export(to, &self.destination, &record)?;
             }
             consumer.settle(record.id, Settled::Discarded)?;
             taken += 1;
@@ -79,9 +79,10 @@ impl Drain {
 }
 
 /// Writes a record to two files, and returns when they are on the disk.
-fn export(to: &Path, record: &Record) -> Result<()> {
+fn export(to: &Path, destination: &str, record: &Record) -> Result<()> {
     let stem = format!("{}-{:012}", record.id.priority, record.id.number);
-    for (ending, bytes) in [("headers", &record.headers), ("body", &record.body)] {
+    let (headers, body) = super::parts(destination, &record.headers, &record.body);
+    for (ending, bytes) in [("headers", headers), ("body", body)] {
         let path = to.join(format!("{stem}.{ending}"));
         let write = || {
             // Never over what is there: it may be all that is left of something.

@@ -46,7 +46,9 @@ impl Inspect {
         let mut peeks = Vec::new();
         inspection.records(&self.destination, |peek| {
             let room = peeks.len() < self.limit;
-            peeks.extend(room.then(|| (cells(&peek), row(&peek))));
+            peeks.extend(
+                room.then(|| (cells(&self.destination, &peek), row(&self.destination, &peek))),
+            );
             room
         })?;
         let waiting: u64 = (lanes.iter())
@@ -88,9 +90,10 @@ impl Inspect {
                 self.destination
             ),
         };
-        let Some((_, body)) = &peek.content else {
+        let Some((headers, body)) = &peek.content else {
             bail!("the record {} is damaged. Hint: `sedge spool verify` says what else is", peek.id)
         };
+        let (_, body) = super::parts(&self.destination, headers, body);
         match &self.output {
             Some(path) => std::fs::write(path, body)
                 .with_context(|| format!("cannot write {}", path.display())),
@@ -99,16 +102,22 @@ impl Inspect {
     }
 }
 
-fn cells(peek: &Peek) -> Vec<String> {
-    let (headers, body) = match &peek.content {
-        Some((headers, body)) => (shown(headers), shown(body)),
-        None => ("damaged".to_owned(), "damaged".to_owned()),
-    };
+/// Headers and body as they are shown, of a record that is not damaged.
+fn content(destination: &str, peek: &Peek) -> Option<(String, String)> {
+    let (headers, body) = peek.content.as_ref()?;
+    let (headers, body) = super::parts(destination, headers, body);
+    Some((shown(headers), shown(body)))
+}
+
+fn cells(destination: &str, peek: &Peek) -> Vec<String> {
+    let damaged = || ("damaged".to_owned(), "damaged".to_owned());
+    let (headers, body) = content(destination, peek).unwrap_or_else(damaged);
     let size = table::bytes(peek.body_bytes);
     vec![peek.id.to_string(), super::age(peek.age), size, headers, body]
 }
 
-fn row(peek: &Peek) -> Value {
+fn row(destination: &str, peek: &Peek) -> Value {
+    let (headers, body) = content(destination, peek).unzip();
     json!({
         "priority": peek.id.priority.name(),
         "number": peek.id.number,
@@ -116,8 +125,8 @@ fn row(peek: &Peek) -> Value {
         "age_seconds": peek.age.as_secs(),
         "body_bytes": peek.body_bytes,
         "damaged": peek.content.is_none(),
-        "headers": peek.content.as_ref().map(|(headers, _)| shown(headers)),
-        "body": peek.content.as_ref().map(|(_, body)| shown(body)),
+        "headers": headers,
+        "body": body,
     })
 }
 

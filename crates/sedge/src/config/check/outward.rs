@@ -57,7 +57,11 @@ impl Walk<'_> {
         value: &Value,
         names: &mut HashSet<String>,
     ) {
-        let Ok(feedback) = Feedback::deserialize(value.clone()) else { return };
+        let Ok(feedback) = Feedback::deserialize(value.clone()) else {
+            // It is there, whatever else is wrong with it.
+            names.extend(value.get("name").and_then(Value::as_str).map(str::to_owned));
+            return;
+        };
         if let Some(key) = feedback.missing() {
             let strategy = value.get("strategy").and_then(Value::as_str).unwrap_or_default();
             let hint = format!("add {key}; `sedge config explain feedback.{key}` says what it is");
@@ -99,6 +103,11 @@ impl Walk<'_> {
             self.tell(place(spans, "feedback"), "service.feedback".into(), problem, Some(hint));
         }
         let Some(rule) = service.publish else { return };
+        if rule.topic.contains(['+', '#']) {
+            let problem = format!("'{}' is no topic but a filter of subscribers", rule.topic);
+            let hint = Some("write it without + and #".to_owned());
+            self.tell(place(spans, "publish"), "service.publish.topic".into(), problem, hint);
+        }
         let templates =
             [("topic", Some(rule.topic.as_str())), ("payload", rule.payload.as_deref())];
         for (key, template) in templates {
@@ -127,7 +136,19 @@ impl Walk<'_> {
                 self.tell(place(spans, given), format!("mqtt.{given}"), problem, hint);
             }
         }
-        if let Some(host) = mqtt.host.as_deref().filter(|host| host.contains(['/', ' '])) {
+        for (key, is_given) in
+            [("ca_file", mqtt.ca_file.is_some()), ("cert_file", mqtt.cert_file.is_some())]
+        {
+            if is_given && !mqtt.tls {
+                let problem =
+                    "tls = false does not read it: everything goes in plain text".to_owned();
+                let hint = Some("leave out one of them".to_owned());
+                self.tell(place(spans, key), format!("mqtt.{key}"), problem, hint);
+            }
+        }
+        // An address of IPv6 has several colons.
+        let is_none = |host: &&str| host.contains(['/', ' ']) || host.matches(':').count() == 1;
+        if let Some(host) = mqtt.host.as_deref().filter(is_none) {
             let hint = Some("write the name alone; the port is mqtt.port".to_owned());
             let problem = format!("'{host}' is no host");
             self.tell(place(spans, "host"), "mqtt.host".into(), problem, hint);

@@ -150,7 +150,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "cloud.thing",
         Text,
-        Words("the core's thing, of a group", "\"camera-7\""),
+        Words("the core's thing, of a group, else sedge-HOSTNAME", "\"camera-7\""),
         "Name of the device, in topics and metrics.",
         "",
     ),

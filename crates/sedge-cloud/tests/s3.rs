@@ -208,7 +208,9 @@ fn uploads_that_stall_or_break_off_may_be_tried_again() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || listener.incoming().for_each(drop));
     let error = s3(&Remote { attempts: 2, ..remote(&base) }).put(&large).unwrap_err();
-    assert!(error.to_string().starts_with("cannot reach http://127.0.0.1:"), "{error}");
+    let told = error.to_string();
+    assert!(told.starts_with("cannot reach http://127.0.0.1:"), "{told}");
+    assert!(told.ends_with(". Hint: check the network, and the service's endpoint"), "{told}");
     assert_eq!(error.retry(), Retry::Later(Duration::ZERO));
 }
 

@@ -121,7 +121,7 @@ fn retry_after(value: &str) -> Option<Duration> {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AwsError {
     /// There was no answer, or nobody to sign.
-    #[error(transparent)]
+    #[error("{_0}{}", way_on(_0))]
     Client(#[from] ClientError),
     /// The service refused.
     #[error("{what} was refused with {}: {refusal}", refusal.status)]
@@ -131,6 +131,13 @@ pub enum AwsError {
         /// The service's answer.
         refusal: Box<Refusal>,
     },
+}
+
+fn way_on(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Unreachable { .. } => ". Hint: check the network, and the service's endpoint",
+        _ => "",
+    }
 }
 
 /// When the same may be asked again.

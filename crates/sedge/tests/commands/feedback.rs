@@ -57,5 +57,7 @@ fn a_section_of_a_configuration_is_tried() {
     let (_, error, code) = tried(MODEL, &["--strategy", "margin"]);
     assert!(code == 1 && error.contains("Hint: --threshold NUMBER"), "{error}");
     let (_, error, code) = tried(MODEL, &["--threshold", "2"]);
-    assert!(code == 2 && error.contains("--strategy"), "{error}");
+    assert!(code == 2 && error.contains("--strategy") && error.contains("--config"), "{error}");
+    let both = [&config[..], &["--strategy", "everything"]].concat();
+    assert_eq!(tried(MODEL, &both).2, 2);
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueHint};
+use clap::{ArgGroup, Args, ValueHint};
 use sedge_feedback::Strategy;
 use sedge_package::{Package, service_name};
 use sedge_service::{LoadOptions, Request, Runner};
@@ -34,6 +34,7 @@ Exit codes:
 /// Nothing leaves the device, and no bucket, broker or server is needed.
 #[derive(Debug, Args)]
 #[command(name = "try", after_long_help = EXAMPLES)]
+#[command(group(ArgGroup::new("rule").required(true).args(["strategy", "config"])))]
 pub(crate) struct Try {
     /// Model file, package directory or archive
     model: PathBuf,
@@ -41,7 +42,7 @@ pub(crate) struct Try {
     #[arg(required = true)]
     image: Vec<PathBuf>,
     /// Which samples are taken, as `strategy` in a feedback section says it
-    #[arg(long, value_enum, required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, value_enum)]
     strategy: Option<Chosen>,
     /// Bound of least-confidence, margin and entropy
     #[arg(long, value_name = "T", value_parser = threshold, conflicts_with = "config")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Identity;
 
 /// How the cloud is reached: endpoints, credentials, proxy, limits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// URL of an S3-compatible store, such as `http://10.0.0.2:9000`; else `AWS_ENDPOINT_URL_S3`,
     /// `AWS_ENDPOINT_URL`, or Amazon's own of the region.

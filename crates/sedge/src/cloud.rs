@@ -40,7 +40,7 @@ pub(crate) fn remote(config: &Config) -> Result<Remote> {
         region: s3.region.clone(),
         path_style: s3.path_style,
         credentials,
-        iot_role: Device::of(config)?.role(config)?,
+        iot_role: role(config)?,
         metrics_endpoint: config.cloud.metrics_endpoint.clone(),
         logs_endpoint: config.cloud.logs_endpoint.clone(),
         max_upload_bytes_per_s: config.cloud.max_upload_kib_per_s.map(|kib| kib << 10),
@@ -94,26 +94,27 @@ impl Device {
             _ => bail!("mqtt.cert_file and mqtt.key_file go together. Hint: give both, or none"),
         }
     }
+}
 
-    /// The role that the certificate gives, where the configuration names one.
-    fn role(&self, config: &Config) -> Result<Option<IotRole>> {
-        let (Some(endpoint), Some(alias)) =
-            (&config.cloud.credentials_endpoint, &config.cloud.role_alias)
-        else {
-            return Ok(None);
-        };
-        Ok(Some(IotRole {
-            endpoint: endpoint.clone(),
-            role_alias: alias.clone(),
-            // A name that the certificate is not attached to would be refused.
-            thing_name: self.thing.clone(),
-            identity: self.identity()?.context(
-                "cloud.role_alias needs the device's certificate. \
-                 Hint: mqtt.cert_file and mqtt.key_file",
-            )?,
-            ca_file: self.mqtt.ca_file.clone(),
-        }))
-    }
+/// The role that the device's certificate gives, where the configuration names one.
+fn role(config: &Config) -> Result<Option<IotRole>> {
+    let (Some(endpoint), Some(alias)) =
+        (&config.cloud.credentials_endpoint, &config.cloud.role_alias)
+    else {
+        return Ok(None);
+    };
+    let device = Device::of(config)?;
+    let identity = device.identity()?.context(
+        "cloud.role_alias needs the device's certificate. Hint: mqtt.cert_file and mqtt.key_file",
+    )?;
+    Ok(Some(IotRole {
+        endpoint: endpoint.clone(),
+        role_alias: alias.clone(),
+        // A name that the certificate is not attached to would be refused.
+        thing_name: device.thing,
+        identity,
+        ca_file: device.mqtt.ca_file,
+    }))
 }
 
 fn read_core(path: &Path) -> Result<CoreConfig> {

@@ -75,8 +75,9 @@ async fn a_broker_that_wants_one_at_a_time_gets_one_at_a_time() {
     link.stop(LONG).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_brokers_keep_alive_is_kept() {
+/// A broker that wants to hear something every second and gets nothing but pings; its port, and how
+/// many came.
+async fn pinged() -> (u16, Arc<AtomicUsize>) {
     let pings = Arc::new(AtomicUsize::new(0));
     let counted = pings.clone();
     let port = broker(move |mut wire, _| {
@@ -91,6 +92,12 @@ async fn the_brokers_keep_alive_is_kept() {
         }
     })
     .await;
+    (port, pings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brokers_keep_alive_is_kept() {
+    let (port, pings) = pinged().await;
     let link = link(settings(port), &Arc::new(Queue::default()));
     eventually("pings", || pings.load(Ordering::Relaxed) >= 2).await;
     assert_eq!(link.status().connections, 1);
@@ -98,20 +105,7 @@ async fn the_brokers_keep_alive_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_idle_for_long_takes_what_is_next() {
-    let pings = Arc::new(AtomicUsize::new(0));
-    let counted = pings.clone();
-    let port = broker(move |mut wire, _| {
-        let pings = counted.clone();
-        async move {
-            wire.accept(&[0x20, 6, 0, 0, 3, 0x13, 0, 1]).await?;
-            while wire.packet().await?.0 == 0xc0 {
-                pings.fetch_add(1, Ordering::Relaxed);
-                wire.send(&[0xd0, 0]).await?;
-            }
-            None
-        }
-    })
-    .await;
+    let (port, pings) = pinged().await;
     // Silence is longer than the socket has for what is written.
     let mut settings = settings(port);
     settings.operation_timeout = Duration::from_millis(500);

@@ -17,17 +17,23 @@ pub(crate) struct DeviceKeys {
 
 #[derive(Default)]
 struct Inner {
-    remote: Mutex<Remote>,
-    /// Who asks; made when the first function wants keys.
-    aws: Mutex<Option<Aws>>,
+    asking: Mutex<Asking>,
+}
+
+#[derive(Default)]
+struct Asking {
+    remote: Remote,
+    /// Who asks, with what is kept of the answers; made when the first function wants keys.
+    aws: Option<Aws>,
 }
 
 impl DeviceKeys {
     /// Asks in this way from now on.
     pub(crate) fn ask(&self, remote: Remote) {
-        let mut aws = self.inner.aws.lock().unwrap_or_else(PoisonError::into_inner);
-        *self.inner.remote.lock().unwrap_or_else(PoisonError::into_inner) = remote;
-        *aws = None;
+        let mut asking = self.inner.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if asking.remote != remote {
+            *asking = Asking { remote, aws: None };
+        }
     }
 }
 
@@ -53,12 +59,12 @@ impl Inner {
     }
 
     fn aws(&self) -> Result<Aws, String> {
-        let mut aws = self.aws.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(aws) = &*aws {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Asking { remote, aws } = &mut *asking;
+        if let Some(aws) = aws {
             return Ok(aws.clone());
         }
-        let remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = Client::new(&remote).and_then(|client| Aws::new(client, &remote, None));
+        let made = Client::new(remote).and_then(|client| Aws::new(client, remote, None));
         Ok(aws.insert(made.map_err(|error| error.to_string())?).clone())
     }
 }

@@ -3,13 +3,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use anyhow::Result;
 use sedge_deploy::{Hooks, InstallRequest, Remote, Store};
 use sedge_greengrass::group::{Group, Resource};
 use sedge_greengrass::models::{self, Resources};
-
-use crate::cloud;
-use crate::config::Config;
 
 /// What it takes to bring them.
 pub(super) struct Bringing {
@@ -29,9 +25,9 @@ pub(super) struct Brought {
 }
 
 impl Bringing {
-    pub(super) fn new(store: Arc<Store>, group: Group, config: &Config) -> Result<Self> {
-        let (remote, most_bytes) = (cloud::remote(config)?, config.download.max_mib << 20);
-        Ok(Self { store, group, remote, most_bytes })
+    pub(super) fn new(store: &Arc<Store>, group: &Group, remote: &Remote, most_bytes: u64) -> Self {
+        let (store, group, remote) = (store.clone(), group.clone(), remote.clone());
+        Self { store, group, remote, most_bytes }
     }
 
     /// Asks each model's source whether it has another one, brings it, and logs what comes of it.

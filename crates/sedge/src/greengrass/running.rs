@@ -23,10 +23,10 @@ use crate::egress::{DeviceKeys, Ways};
 
 /// First pause before what could not be brought is tried again; the next is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// Longest wait for connectors before functions are started without them.
-const CONNECTORS: Duration = Duration::from_secs(300);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Longest wait for connectors before functions are started without them.
+const CONNECTORS: Duration = Duration::from_secs(300);
 
 /// What runs of a group, from one deployment to the next.
 pub(crate) struct Running {
@@ -107,8 +107,10 @@ impl Running {
         };
         let mut done = if group.functions.is_empty() { Functions::None } else { Functions::Keep };
         let code = self.find_code(&mut group, &config.greengrass)?;
-        let bringing = Bringing::new(self.store.clone(), group.clone(), config)?;
-        self.keys.ask(cloud::remote(config)?);
+        let remote = cloud::remote(config)?;
+        let most_bytes = config.download.max_mib << 20;
+        let bringing = Bringing::new(&self.store, &group, &remote, most_bytes);
+        self.keys.ask(remote);
         let code_identity = code::identity(code.values());
         let deployed = Deployed { group, code, code_identity, settings: config.greengrass.clone() };
         let mut now = self.now.lock().await;
